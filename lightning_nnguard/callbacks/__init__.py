@@ -1,0 +1,1 @@
+"""The one adapter to Lightning, and the drop-ins made of it."""

@@ -1,0 +1,106 @@
+"""Comparing training and validation metrics at the right moments of Lightning's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from lightning_nnguard.callbacks.options import Options
+from lightning_nnguard.observation import GapSeen, Seen
+from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.fair import TrainingSlice
+from lightning_nnguard.probe.gap import GapHistory, Pair
+from lightning_nnguard.probe.probe import Probe
+from lightning_nnguard.probe.ranks import Ranks
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+
+class GapWatch:
+    """Pairs the values that the user logs; or measures the training value like the validation one, when asked to be fair.
+
+    Validation ends before Lightning has the epoch's training values, so a validation at the end of an epoch waits for them. One in
+    the middle of an epoch is compared with the mean of the latest training losses, or with the step's training value.
+
+    Args:
+        options: Pairs, modes, fairness.
+        wanted: Kinds of observation that rules and panels ask for.
+        ranks: The processes that train together.
+        note: Takes a line about what is missing.
+    """
+
+    def __init__(self, options: Options, wanted: Collection[type[Seen]], *, ranks: Ranks, note: Callable[[str], None]) -> None:
+        self._is_on = GapSeen in wanted
+        self._history = GapHistory(options.pairs, options.modes)
+        self._slice = TrainingSlice(options.fair_batches) if options.fair_batches else None
+        self._ranks = ranks
+        self._note = note
+        self._validation: dict[str, float] = {}
+        self._fair: dict[str, float] = {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Common names of the metrics that have values."""
+        return self._history.names
+
+    def offer(self, batch: object) -> None:
+        """Keep a training batch for the fair measurement."""
+        if self._slice is not None and self._is_on:
+            self._slice.offer(batch)
+
+    def note_validation(
+        self, trainer: Trainer, module: LightningModule, context: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        """Keep the values of a validation that has just ended."""
+        if not self._is_on:
+            return
+        self._validation = _numbers(trainer)
+        self._fair = {}
+        if self._slice is not None:
+            try:
+                self._fair = self._slice.measure(module, context())
+            except Exception as error:
+                self._note(f"the gap is not measured fairly: validation_step failed on a copy: {type(error).__name__}: {error}")
+                self._slice = None
+
+    def compare(
+        self, trainer: Trainer, module: LightningModule, probe: Probe, at: At, *, at_epoch_end: bool, final: bool
+    ) -> Sequence[Seen]:
+        """Return the gap histories, when there is something new in them; every rank must call this at the same time."""
+        if not self._is_on:
+            return ()
+        if self._validation:
+            if self._fair:
+                train, pairs = self._fair, self._history.same_names(self._fair, self._validation)
+            else:
+                train = _numbers(trainer)
+                pairs, notes = self._history.pairs({**self._validation, **train})
+                for note in notes if at_epoch_end else ():
+                    self._note(f"ValidationGap: {note}")
+                if not at_epoch_end and probe.losses is not None:
+                    recent = probe.losses.history.recent
+                    train |= {pair.train: sum(recent) / len(recent) for pair in pairs if pair.name == "loss" and recent}
+            self._add(pairs, train)
+            self._validation = {}
+        elif not final:
+            return ()
+        losses, modes = probe.losses, probe.modes
+        return self._history.seen(
+            at,
+            chance=losses.level if losses is not None else None,
+            regularised=modes is not None and modes.dropout_in_training,
+            final=final,
+        )
+
+    def _add(self, pairs: Sequence[Pair], train: dict[str, float]) -> None:
+        values = [(train.get(pair.train, 0.0), self._validation[pair.validation]) for pair in pairs]
+        everyone = [theirs for theirs in self._ranks.gather(values) if len(theirs) == len(values)]
+        means = [[sum(part) / len(everyone) for part in zip(*column, strict=True)] for column in zip(*everyone, strict=True)]
+        for pair, (ours, theirs) in zip(pairs, means, strict=True):
+            self._history.add(pair, ours, theirs, fair=bool(self._fair))
+
+
+def _numbers(trainer: Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}

@@ -1,0 +1,251 @@
+"""One guarded run: builds probe, monitor and sinks for a Trainer, and carries what the probe sees to the monitor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lightning_nnguard.callbacks.fault import TrainingFault
+from lightning_nnguard.callbacks.gaps import GapWatch
+from lightning_nnguard.callbacks.loggers import sinks_of
+from lightning_nnguard.callbacks.options import Options
+from lightning_nnguard.callbacks.record import Record
+from lightning_nnguard.monitor import Monitor
+from lightning_nnguard.observation import PictureSeen, Seen, Stage
+from lightning_nnguard.panels.layout import layout
+from lightning_nnguard.panels.panel import Panel
+from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.nonfinite import BatchKept
+from lightning_nnguard.probe.pictures import batch_seen, filters_seen
+from lightning_nnguard.probe.probe import Probe, ProbeSettings
+from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.replay import save_batch
+from lightning_nnguard.sinks.sink import RunSummary
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+
+class GuardRun:
+    """One fit, or one evaluation outside of a fit, under guard.
+
+    Args:
+        trainer: The Trainer.
+        module: The user's module.
+        options: What to watch and how.
+        ceded: Codes of rules that an earlier guard of this Trainer holds.
+        panels: Panels to draw.
+        record: Keeps the findings for the user.
+        is_fit: Whether this is a fit.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        options: Options,
+        *,
+        ceded: Collection[str],
+        panels: Sequence[Panel],
+        record: Record,
+        is_fit: bool,
+    ) -> None:
+        self._trainer, self._module, self._options, self._record, self._is_fit = trainer, module, options, record, is_fit
+        self._ranks = Ranks.current()
+        self._notes: list[str] = []
+        self._log_dir = Path(trainer.log_dir or trainer.default_root_dir)  # a collective: on every rank
+        policy = options.policy
+        rules = [rule for rule in policy.rules() if rule.code not in ceded]
+        sinks = sinks_of(trainer, self._log_dir, write_lines=options.write_lines) if self._ranks.rank == 0 else []
+        self.monitor = Monitor(rules, panels, sinks, policy.severity_of, draw_health=options.draw_health and is_fit)
+        self._num_rules = len(rules)
+        wanted = self.monitor.wanted
+        self._wants_pictures = PictureSeen in wanted
+        self.probe = Probe(
+            module,
+            ProbeSettings(
+                wanted=wanted,
+                every_n_steps=policy.every_n_steps,
+                budget=policy.budget,
+                sync=options.sync,
+                snapshot_bytes=options.snapshot_bytes,
+                activation_histograms=options.activation_histograms,
+                gradient_histograms=options.gradient_histograms,
+            ),
+            ranks=self._ranks,
+            optimizers=lambda: trainer.optimizers,
+            save=self._save_batch,
+            context=self._context,
+            scaler_scale=self._scaler_scale,
+            has_scaler=self._scaler() is not None,
+            note=self.note,
+        )
+        self._gaps = GapWatch(options, wanted, ranks=self._ranks, note=self.note)
+        self._laid_out: list[str] | None = None
+        self._record.begin(keep=not is_fit)
+        self._begin_step = 0
+
+    # -- what the Trainer says ---------------------------------------------------------------------------------------------------
+
+    def at(self, batch_index: int = 0) -> At:
+        """Return the present moment; steps are counted like on the axis of Lightning's loggers."""
+        loop = self._trainer.fit_loop.epoch_loop
+        step = getattr(loop, "_batches_that_stepped", self._trainer.global_step)
+        return At(step=step, epoch=self._trainer.current_epoch, batch_index=batch_index)
+
+    def _scaler(self) -> object | None:
+        scaler = getattr(self._trainer.precision_plugin, "scaler", None)
+        return scaler if scaler is not None and scaler.is_enabled() else None
+
+    def _scaler_scale(self, optimizer: Optimizer) -> Tensor | None:
+        """Return the scale of gradients that Lightning leaves scaled: those of optimizers that unscale by themselves (fused)."""
+        scaler = self._scaler()
+        return getattr(scaler, "_scale", None) if getattr(optimizer, "_step_supports_amp_scaling", False) else None
+
+    def _context(self) -> AbstractContextManager[object]:
+        make = getattr(self._trainer.precision_plugin, "forward_context", None)
+        return make() if make is not None else nullcontext()
+
+    def _save_batch(self, kept: BatchKept) -> str:
+        path = self._log_dir / f"nnguard_nonfinite_step{kept.at.step}_rank{self._ranks.rank}.pt"
+        try:
+            save_batch(self._module, kept, path)
+        except Exception as error:
+            self.note(f"the offending batch could not be saved to {path}: {type(error).__name__}: {error}")
+            return ""
+        return str(path)
+
+    def note(self, text: str) -> None:
+        """Keep a line about what the guard could not do, once, for the end of the run."""
+        if text not in self._notes:
+            self._notes.append(text)
+
+    # -- training ----------------------------------------------------------------------------------------------------------------
+
+    def start_training(self) -> None:
+        """Learn what is known only when the data has been set up: sizes of the training set and of an epoch."""
+        trainer = self._trainer
+        try:
+            population: int | None = len(trainer.train_dataloader.dataset)  # type: ignore[union-attr]
+        except (AttributeError, TypeError, NotImplementedError):
+            population = None
+        batches = trainer.num_training_batches
+        steps = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else None
+        self.probe.know(population=population, steps_per_epoch=steps)
+        self._begin_step = self.at().step
+
+    def start_batch(self, batch: object, batch_index: int) -> None:
+        """Begin a training batch."""
+        self._see(self.probe.read())
+        trainer, manual = self._trainer, not self._module.automatic_optimization
+        steps = manual or (batch_index + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        self._gaps.offer(batch)
+        self.probe.start_batch(batch, self.at(batch_index), steps=steps, manual=manual)
+        if self._wants_pictures:
+            self._wants_pictures = False
+            self._see([*batch_seen(batch, self.at(batch_index)), *filters_seen(self._module, self.at(batch_index))])
+
+    def before_backward(self, loss: Tensor) -> None:
+        """Take the loss before its backward pass."""
+        self.probe.before_backward(loss)
+        self._see(self.probe.found())
+
+    def after_backward(self) -> None:
+        """Take the end of a backward pass."""
+        self.probe.after_backward(manual=not self._module.automatic_optimization)
+
+    def before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Take the moment before an optimizer moves weights."""
+        self.probe.before_optimizer_step(optimizer)
+        self._see(self.probe.found())
+
+    def end_batch(self, outputs: object) -> None:
+        """End a training batch."""
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        usable = isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point()
+        self._see(self.probe.end_batch(loss if usable and isinstance(loss, Tensor) else None))
+
+    def end_epoch(self) -> None:
+        """End a training epoch: training metrics are there now."""
+        epoch = self._trainer.current_epoch
+        if self._options.draw_health and PictureSeen in self.monitor.wanted and (epoch + 1) & epoch == 0:
+            self._see(filters_seen(self._module, self.at()))  # after epochs 1, 2, 4, 8, ...: few pictures are kept
+        self._compare(at_epoch_end=True)
+
+    def _compare(self, *, at_epoch_end: bool, final: bool = False) -> None:
+        seen = self._gaps.compare(self._trainer, self._module, self.probe, self.at(), at_epoch_end=at_epoch_end, final=final)
+        if seen and self._gaps.names != self._laid_out and self._options.draw_health:
+            self._laid_out = list(self._gaps.names)
+            self.monitor.draw([layout(self._laid_out)])
+        self._see(seen)
+
+    # -- evaluation --------------------------------------------------------------------------------------------------------------
+
+    def start_evaluation_batch(self, stage: Stage, batch_index: int) -> None:
+        """Begin a batch of an evaluation stage; the first of each loader is audited."""
+        if batch_index == 0:
+            self.probe.start_audit(stage)
+
+    def end_evaluation_batch(self, batch_index: int) -> None:
+        """End a batch of an evaluation stage."""
+        if batch_index == 0:
+            self.probe.end_audit()
+
+    def end_evaluation(self, stage: Stage) -> None:
+        """End an evaluation."""
+        self._see(self.probe.end_evaluation(stage, self.at()))
+        if stage == "validate" and self._is_fit and not self._trainer.sanity_checking:
+            self._gaps.note_validation(self._trainer, self._module, self._context)
+            if not self._trainer.is_last_batch:
+                self._compare(at_epoch_end=False)
+
+    # -- end ---------------------------------------------------------------------------------------------------------------------
+
+    def _see(self, observations: Sequence[Seen]) -> None:
+        if not observations:
+            return
+        news = self.monitor.see(observations)
+        self._record.update(self.monitor.findings)
+        limit = self._options.policy.fail_on
+        if limit is not None:
+            for finding in news:
+                if finding.severity >= limit and finding.recovered is None:
+                    raise TrainingFault(finding)
+
+    def end_training(self) -> None:
+        """Read what is pending and judge what can be judged only at the end."""
+        self._see(self.probe.read())
+        self._compare(at_epoch_end=True, final=True)
+
+    def abandon(self, note: str) -> None:
+        """Stop after an error of the guard's own, and say so; what was found so far stands."""
+        self.note(note)
+        try:
+            self.finish()
+        except Exception as error:
+            self.note(f"and the end of it failed: {error}")
+
+    def finish(self) -> None:
+        """Remove every hook and say what was found; safe after an exception."""
+        self.probe.close()
+        if not self._is_fit and not self.monitor.findings:
+            return
+        self.monitor.finish(
+            RunSummary(
+                findings=self.monitor.findings,
+                num_steps=max(self.at().step - self._begin_step, 0),
+                num_sampled=self.probe.num_sampled,
+                num_rules=self._num_rules,
+                seconds=self.probe.total_seconds,
+                share=self.probe.share,
+                every_n_steps=self.probe.every_n_steps,
+                notes=[*self.monitor.notes, *self._notes],
+            )
+        )
+        self._record.update(self.monitor.findings)

@@ -1,0 +1,61 @@
+"""The health of layers over a run, and when a new picture of it is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning_nnguard.finding import Finding
+from lightning_nnguard.non_finite import quantity_of
+from lightning_nnguard.observation import ActivationSeen, DeadUnitsSeen, GradientSeen, NonFiniteSeen, Seen, UpdateSeen
+from lightning_nnguard.panels.chart import Chart
+from lightning_nnguard.panels.findings_text import findings_text
+from lightning_nnguard.panels.health import OK, Health, extend
+from lightning_nnguard.panels.health_map import health_map
+from lightning_nnguard.verdict import Verdict
+
+
+class HealthLog:
+    """Which layers were judged, how they were, and how much of that has been drawn."""
+
+    def __init__(self) -> None:
+        self._health = Health()
+        self._num_rounds = 0
+        self._num_rounds_drawn = 0
+
+    def take(self, verdicts: Sequence[Verdict], step: int) -> None:
+        """Take the verdicts of one round: a layer is as healthy as its worst finding, said or not."""
+        severities: dict[str, int] = {}
+        for verdict in verdicts:
+            layer = _layer(verdict.seen)
+            if layer is not None:
+                severity = OK if verdict.finding is None else int(verdict.finding.severity)
+                severities[layer] = max(severity, severities.get(layer, OK))
+        if severities:
+            self._health = extend(self._health, step, severities)
+            self._num_rounds += 1
+
+    def charts(self, findings: Sequence[Finding], step: int, *, is_news: bool) -> list[Chart]:
+        """Return what is due: text and picture when there is news, the picture also when there are twice as many rounds in it.
+
+        Args:
+            findings: All findings of the run.
+            step: Step to draw at.
+            is_news: Whether a finding is new, worse or gone, or the run has ended.
+        """
+        charts: list[Chart] = [findings_text(findings, step)] if is_news else []
+        if self._num_rounds and (is_news or self._num_rounds >= 2 * self._num_rounds_drawn):
+            charts.append(health_map(self._health))
+            self._num_rounds_drawn = self._num_rounds
+        return charts
+
+
+def _layer(seen: Seen) -> str | None:
+    """Return the path of the layer that an observation is about; None when it is about something else.
+
+    A layer and its parameters share one row, so a parameter stands for its module. What held NaN is a layer, too.
+    """
+    quantity = seen.quantity if isinstance(seen, NonFiniteSeen) else quantity_of(seen)
+    is_layer = isinstance(seen, ActivationSeen | DeadUnitsSeen | GradientSeen | UpdateSeen | NonFiniteSeen) and bool(seen.where)
+    if not is_layer or quantity not in ("activation", "gradient", "parameter"):
+        return None
+    return seen.where if quantity == "activation" else seen.where.rpartition(".")[0] or seen.where

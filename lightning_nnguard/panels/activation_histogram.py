@@ -1,0 +1,14 @@
+"""Histograms of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning_nnguard.observation import HistogramSeen
+from lightning_nnguard.panels.chart import Chart
+from lightning_nnguard.panels.histogram import histogram
+
+
+def activation_histogram(seen: Sequence[HistogramSeen]) -> list[Chart]:
+    """Return one histogram of each layer's outputs, tagged "activation/<layer>"."""
+    return [histogram(each) for each in seen if each.quantity == "activation"]

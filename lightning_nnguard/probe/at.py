@@ -1,0 +1,20 @@
+"""A moment of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class At:
+    """A moment of a training run.
+
+    Attributes:
+        step: Optimizer steps (batches that stepped) before this batch.
+        epoch: Epoch.
+        batch_index: Index of the batch in its epoch.
+    """
+
+    step: int
+    epoch: int
+    batch_index: int

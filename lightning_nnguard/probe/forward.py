@@ -1,0 +1,310 @@
+"""Watching one forward pass: hooks on the modules, and the function mode for what no hook sees."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
+
+from lightning_nnguard.probe import functions as fn
+from lightning_nnguard.probe.activations import ActivationCollector
+from lightning_nnguard.probe.calls import CallWatch, Listener
+from lightning_nnguard.probe.compiled import compiled_modules
+from lightning_nnguard.probe.frames import Caller, caller
+from lightning_nnguard.probe.names import module_names
+from lightning_nnguard.probe.rows import Row
+
+#: Calls of one module that get a row of their own; later ones share the last.
+_MAX_CALLS = 4
+#: Modules whose outputs say nothing about learning.
+_PASS_THROUGH = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.loss._Loss, nn.modules.dropout._DropoutNd)
+_LAYER_ORIGINS = ("Addmm", "Convolution", "BatchNorm", "LayerNorm", "GroupNorm", "Mm", "Mkldnn", "Cudnn")
+
+#: Listeners by torch function that also learn who called.
+ExtraListener = Callable[[str, tuple[Any, ...], dict[str, Any], object, Caller], None]
+Extra = dict[Callable[..., object], tuple[str, ExtraListener]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A module whose output is watched.
+
+    Attributes:
+        module: The module.
+        name: Its clean path.
+        kind: Lower-case type.
+        is_rectifier: Whether its units are watched.
+        is_weighted: Whether it is a linear or convolution layer.
+    """
+
+    module: nn.Module
+    name: str
+    kind: str
+    is_rectifier: bool
+    is_weighted: bool
+
+
+def watched_modules(model: nn.Module) -> Iterator[Watched]:
+    """Iterate over the modules whose outputs are watched: the innermost ones, outside of compiled regions."""
+    names, hidden = module_names(model), compiled_modules(model)
+    for module in model.modules():
+        if module is model or id(module) in hidden or isinstance(module, (torch.jit.ScriptModule, *_PASS_THROUGH)):
+            continue
+        is_leaf = next(module.children(), None) is None
+        owns = next(module.parameters(recurse=False), None) is not None
+        is_metric = any(base.__module__.startswith("torchmetrics.") for base in type(module).__mro__)
+        if is_metric or not (is_leaf or owns) or type(module).__name__.endswith("Loss"):
+            continue
+        yield Watched(
+            module=module,
+            name=names[id(module)],
+            kind=type(module).__name__.lower(),
+            is_rectifier=isinstance(module, nn.ReLU | nn.ReLU6),
+            is_weighted=isinstance(module, nn.Linear | nn.modules.conv._ConvNd),
+        )
+
+
+def first_tensor(output: object) -> Tensor | None:
+    """Return the first real, dense, non-empty floating-point tensor of a module's output of any type, or None."""
+    leaves = [output] if isinstance(output, Tensor) else tree_leaves(output)
+    if not isinstance(output, Tensor) and is_dataclass(output) and not isinstance(output, type) and len(leaves) == 1:
+        leaves = [getattr(output, field.name) for field in fields(output)]
+    for leaf in leaves:
+        if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.numel() and leaf.layout is torch.strided:
+            if leaf.is_meta or leaf.is_quantized or leaf.dtype.itemsize < 2:
+                continue
+            to_local = getattr(leaf, "to_local", None)
+            local = to_local() if to_local is not None else leaf
+            return local.detach() if local.numel() else None
+    return None
+
+
+def in_backward() -> bool:
+    """Return whether autograd is running a backward pass (activation checkpointing recomputes the forward in it)."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+class ForwardWatch:
+    """Hooks and function mode over a model, from `attach` to `detach`.
+
+    Args:
+        model: The user's LightningModule.
+        activations: Takes the outputs; None when nobody asked for them.
+        listeners: Further listeners by torch function, which get the caller too.
+        on_error: Takes an exception of the guard's own code.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        activations: ActivationCollector | None,
+        listeners: Extra,
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._model = weakref.ref(model)
+        self._activations = activations
+        self._extra = listeners
+        self._on_error = on_error
+        self._handles: list[RemovableHandle] = []
+        self._mode: CallWatch | None = None
+        self._modules: list[Watched] = []
+        self._names: dict[int, str] = {}
+        self._hooked: set[int] = set()
+        self._num_calls: dict[str, int] = {}
+        self._bounded: list[tuple[Tensor, str]] = []
+        self._layout: int | None = None
+        self._is_on = False
+        self.seconds = 0.0
+
+    def attach(self, *, functions: bool) -> None:
+        """Register the hooks and enter the function mode.
+
+        Args:
+            functions: Whether the function mode may be used; not over compiled code, which would be traced again.
+        """
+        model = self._model()
+        if model is None or self._handles or self._mode is not None:
+            return
+        self._names = module_names(model)
+        self._num_calls.clear()
+        self._layout = None
+        if self._activations is not None:
+            for each in watched_modules(model):
+                self._hooked.add(id(each.module))
+                self._handles.append(each.module.register_forward_hook(_Hook(self, each)))
+        if functions:
+            self._mode = CallWatch(self._listeners(), self._on_error)
+        self.resume()
+
+    def attach_functions(self) -> None:
+        """Enter the function mode alone, for what `listeners` ask (audits of evaluation batches)."""
+        model = self._model()
+        if model is None or self._mode is not None:
+            return
+        self._names = module_names(model)
+        extras = {function: (name, _With(self, extra, None)) for function, (name, extra) in self._extra.items()}
+        self._mode = CallWatch(extras, self._on_error)
+        self.resume()
+
+    def detach(self) -> None:
+        """Remove every hook and leave the function mode; safe to call at any time."""
+        self.pause()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._hooked.clear()
+        self._bounded.clear()
+        self._mode = None
+
+    def pause(self) -> None:
+        """Stop watching (a backward pass begins)."""
+        self._is_on = False
+        self._bounded.clear()
+        if self._mode is not None:
+            self._mode.switch(False)
+
+    def resume(self) -> None:
+        """Watch again (another forward may follow in the same batch)."""
+        self._is_on = bool(self._handles) or self._mode is not None
+        if self._mode is not None:
+            self._mode.switch(True)
+
+    def _listeners(self) -> dict[Callable[..., object], tuple[str, Listener]]:
+        table: dict[Callable[..., object], tuple[str, Listener]] = {}
+        if self._activations is not None:
+            pairs: list[tuple[fn.Functions, Listener]] = [
+                (fn.CHANNELS_SECOND, self._on_channels_second),
+                (fn.FEATURES_LAST, self._on_features_last),
+                (fn.RECTIFIERS, self._on_rectifier),
+                (fn.BOUNDED, self._on_bounded),
+                (fn.PRODUCTS, self._on_product),
+            ]
+            for functions, listener in pairs:
+                table |= {function: (name, listener) for function, name in functions.items()}
+        for function, (name, extra) in self._extra.items():
+            table[function] = (name, _With(self, extra, table.get(function)))
+        return table
+
+    def _on_channels_second(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        self._layout = 1
+
+    def _on_features_last(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        self._layout = -1
+
+    def _on_rectifier(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        if not fn.is_rectifier(function, args, kwargs) or not isinstance(result, Tensor) or result.dim() < 2:
+            return
+        source = args[0] if args else kwargs.get("input")
+        origin = type(source.grad_fn).__name__ if isinstance(source, Tensor) and source.grad_fn is not None else ""
+        who = caller(self._names)
+        # A hinge in a loss is no layer: its "units" fall silent when the model is good.
+        in_loss = "loss" in who.path.lower() or any("loss" in each or each.endswith("_step") for each in who.functions)
+        if in_loss and not origin.startswith(_LAYER_ORIGINS):
+            return
+        self._functional(who, function, result, unit_dim=self._unit_dim(result))
+
+    def _on_bounded(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        if isinstance(result, Tensor):
+            self._functional(caller(self._names), function, result, unit_dim=None)
+
+    def _on_product(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        for output, where in self._bounded:
+            if any(each is output for each in args[:2]) and self._activations is not None:
+                self._activations.mark_gate(where)
+
+    def _functional(self, who: Caller, name: str, result: Tensor, *, unit_dim: int | None) -> None:
+        if who.is_library and who.module_id in self._hooked:
+            return  # its hook sees it
+        output = first_tensor(result)
+        if output is None or self._activations is None:
+            return
+        where = self._next(f"{who.path}.{name}()" if who.path else f"{name}()")
+        source = f"{who.source} {name}" if who.source else None
+        self._record(where, name, source, output, result, unit_dim=unit_dim, is_weighted=False)
+
+    def on_output(self, watched: Watched, output: object) -> None:
+        """Take the output of a hooked module."""
+        tensor = first_tensor(output)
+        if tensor is None or self._activations is None:
+            return
+        unit_dim = self._unit_dim(tensor) if watched.is_rectifier and tensor.dim() > 1 else None
+        where = self._next(watched.name)
+        self._record(where, watched.kind, None, tensor, output, unit_dim=unit_dim, is_weighted=watched.is_weighted)
+
+    def _record(
+        self, where: str, kind: str, source: str | None, tensor: Tensor, output: object, *, unit_dim: int | None, is_weighted: bool
+    ) -> None:
+        assert self._activations is not None
+        num_units = tensor.shape[unit_dim] if unit_dim is not None else 0
+        row = Row(
+            where=where, kind=kind, source=source, num_units=num_units if num_units > 1 else 0, is_weighted=is_weighted,
+            dtype=tensor.dtype,
+        )  # fmt: skip
+        self._activations.record(row, tensor, unit_dim)
+        if kind in fn.BOUNDED.values() and isinstance(output, Tensor):
+            self._bounded.append((output, where))
+
+    def _next(self, where: str) -> str:
+        number = self._num_calls[where] = min(self._num_calls.get(where, 0) + 1, _MAX_CALLS)
+        return where if number == 1 else f"{where}#{number}"
+
+    def _unit_dim(self, tensor: Tensor) -> int:
+        if tensor.dim() == 2 or (self._layout is None and tensor.dim() > 3):
+            return 1
+        return self._layout if self._layout is not None else -1
+
+    @property
+    def is_on(self) -> bool:
+        """Whether outputs are taken now: attached, not paused, and not in a recomputation within the backward pass."""
+        return self._is_on and not in_backward()
+
+
+class _With:
+    """A listener that learns who called, in front of an optional other one."""
+
+    def __init__(
+        self,
+        watch: ForwardWatch,
+        extra: ExtraListener,
+        other: tuple[str, Listener] | None,
+    ) -> None:
+        self._watch, self._extra, self._other = watch, extra, other
+
+    def __call__(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        if self._other is not None:
+            self._other[1](self._other[0], args, kwargs, result)
+        self._extra(function, args, kwargs, result, caller(self._watch._names))
+
+
+class _Hook:
+    """A forward hook that never changes the output, and that a copy or a pickle of the model does not carry along."""
+
+    def __init__(self, watch: ForwardWatch | None, watched: Watched | None) -> None:
+        self._watch, self._watched = watch, watched
+
+    def __call__(self, module: nn.Module, args: object, output: object) -> None:
+        watch = self._watch
+        if watch is None or self._watched is None or not watch.is_on:
+            return
+        start = perf_counter()
+        try:
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                watch.on_output(self._watched, output)
+        except Exception as error:
+            self._watch = None
+            watch._on_error(error)
+        watch.seconds += perf_counter() - start
+
+    def __deepcopy__(self, memo: object) -> _Hook:
+        return _Hook(None, None)
+
+    def __reduce__(self) -> tuple[type[_Hook], tuple[None, None]]:
+        return _Hook, (None, None)

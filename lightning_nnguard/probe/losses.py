@@ -1,0 +1,157 @@
+"""Collector of the training loss: every step's, read late."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lightning_nnguard.observation import LossSeen, NonFiniteSeen, Seen
+from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.chance import NAMES, ChanceLevel
+from lightning_nnguard.probe.collector import Numbers
+from lightning_nnguard.probe.ranks import Ranks, pack
+
+_RECENT = 128
+_DECAY = 0.95
+_SKIP = 5
+
+
+class LossHistory:
+    """What is remembered of a series of losses, one value a step."""
+
+    def __init__(self) -> None:
+        self.num_steps = 0
+        self.first = self.smoothed = self.peak = math.nan
+        self.smoothed_min = math.inf
+        self.smoothed_min_step = self.peak_step = 0
+        self.recent: deque[float] = deque(maxlen=_RECENT)
+        self.smoothed_recent: deque[float] = deque(maxlen=_RECENT)
+        self._average = 0.0
+
+    def add(self, step: int, loss: float) -> None:
+        """Add the loss of one step; it must be finite."""
+        self.num_steps += 1
+        self._average = _DECAY * self._average + (1 - _DECAY) * loss
+        self.smoothed = self._average / (1 - _DECAY**self.num_steps)
+        if self.num_steps == 1:
+            self.first, self.peak, self.peak_step = loss, loss, step
+        if self.num_steps == _SKIP + 1 or (self.num_steps > _SKIP and loss > self.peak):
+            self.peak, self.peak_step = loss, step
+        if self.num_steps > _SKIP and self.smoothed < self.smoothed_min:
+            self.smoothed_min, self.smoothed_min_step = self.smoothed, step
+        self.recent.append(loss)
+        self.smoothed_recent.append(self.smoothed)
+
+    def seen(self, at: At, *, steps_per_epoch: int | None, chance: float | None, name: str) -> LossSeen:
+        """Return the history as an observation."""
+        has_min = math.isfinite(self.smoothed_min)
+        return LossSeen(
+            step=at.step, epoch=at.epoch, num_steps=self.num_steps, steps_per_epoch=steps_per_epoch, first=self.first,
+            recent=tuple(self.recent), smoothed=self.smoothed, smoothed_recent=tuple(self.smoothed_recent),
+            smoothed_min=self.smoothed_min if has_min else self.smoothed,
+            smoothed_min_step=self.smoothed_min_step if has_min else at.step, peak=self.peak, peak_step=self.peak_step,
+            chance=chance, loss_name=name,
+        )  # fmt: skip
+
+
+class LossCollector:
+    """Keeps each step's loss on its device and reads them all on the next sampled step.
+
+    Args:
+        ranks: The processes that train together.
+        device: Where the losses are.
+        num_slots: Steps that fit between two sampled ones, on several ranks; the same on all of them.
+    """
+
+    def __init__(self, *, ranks: Ranks, device: torch.device, num_slots: int) -> None:
+        self._ranks = ranks
+        self._device = device
+        self._num_slots = num_slots
+        self._steps_per_epoch: int | None = None
+        self._losses: list[Tensor] = []
+        self._steps: list[tuple[int, int, int]] = []
+        self._read_steps: list[tuple[int, int, int]] = []
+        self._newest: Tensor | None = None
+        self.history = LossHistory()
+        self.chance = ChanceLevel()
+        self.level: float | None = None
+
+    def push(self, loss: Tensor, at: At) -> None:
+        """Keep the loss of one batch; no copy, no wait.
+
+        Args:
+            loss: shape (), detached.
+            at: Its moment. Micro-batches of one step have the same step; the last one counts.
+        """
+        self._newest = loss
+        if self._steps and self._steps[-1][0] == at.step:
+            self._losses[-1] = loss
+            self._steps[-1] = (at.step, at.epoch, at.batch_index)
+            return
+        self._losses.append(loss)
+        self._steps.append((at.step, at.epoch, at.batch_index))
+
+    def know(self, steps_per_epoch: int | None) -> None:
+        """Take the number of optimizer steps in an epoch."""
+        self._steps_per_epoch = steps_per_epoch
+
+    def resize(self, num_slots: int) -> None:
+        """Change the number of slots when the cadence changes, on all ranks at once."""
+        self._num_slots = max(num_slots, self._num_slots)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Lengths of what `pack` returns."""
+        slots = self._num_slots if self._ranks.world_size > 1 else len(self._losses)
+        return 2 * slots + 3, slots
+
+    def pack(self) -> tuple[Tensor, Tensor]:
+        """Return sums and maxima of the losses since the last sampled step; see `Collector`."""
+        slots = self._num_slots if self._ranks.world_size > 1 else len(self._losses)
+        losses = self._losses[-slots:] if slots else []
+        self._read_steps = self._steps[-slots:] if slots else []
+        table = torch.zeros(3, slots, device=self._device)
+        if losses:
+            values = torch.stack([each.float() for each in losses]).to(self._device)
+            bad = ~torch.isfinite(values)
+            table[:, : len(losses)] = torch.stack([values.masked_fill(bad, 0.0), (~bad).float(), bad * self._ranks.code])
+        chance = self.chance.settle(self._newest).to(self._device)
+        self._losses, self._steps, self._newest = [], [], None
+        return pack([table[:2], chance], self._device), pack([table[2]], self._device)
+
+    def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
+        """Turn the merged losses into observations: the loss so far, and the first loss that was not finite."""
+        slots = len(maxima)
+        totals, counts = sums[: 2 * slots].reshape(2, slots)
+        level, known, name = sums[2 * slots :]
+        seen: list[Seen] = []
+        for slot, (step, epoch, batch_index) in enumerate(self._read_steps):
+            if maxima[slot] > 0 and not seen:
+                seen.append(
+                    NonFiniteSeen(
+                        step=step,
+                        epoch=epoch,
+                        rank=self._ranks.decode(float(maxima[slot])),
+                        quantity="loss",
+                        batch_index=batch_index,
+                        loss_finite=False,
+                    )
+                )
+            elif counts[slot] > 0:
+                self.history.add(step, float(totals[slot] / counts[slot]))
+        if self.history.num_steps and counts.sum() > 0:
+            whole = known == self._ranks.world_size
+            self.level = float(level / known) if whole else None
+            seen.append(
+                self.history.seen(
+                    at,
+                    steps_per_epoch=self._steps_per_epoch,
+                    chance=self.level,
+                    name=NAMES[round(float(name / known))] if whole else "",
+                )
+            )
+        return seen

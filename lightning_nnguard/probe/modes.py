@@ -1,0 +1,168 @@
+"""Collector of modes: how dropout and batch norm really ran, from the calls that the function mode sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nnguard.observation import ModeSeen, Seen, Stage
+from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.collector import Numbers
+from lightning_nnguard.probe.frames import Caller
+from lightning_nnguard.probe.functions import argument
+from lightning_nnguard.probe.ranks import Ranks
+
+Kind = Literal["dropout", "batchnorm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """How one place ran: the same place called both ways counts as two."""
+
+    where: str
+    kind: Kind
+    source: str | None
+    training: bool
+    rate: float
+    tracks_statistics: bool
+    frozen: bool
+
+    @property
+    def place(self) -> tuple[str, Kind, str | None]:
+        return self.where, self.kind, self.source
+
+
+class ModeCollector:
+    """Dropout and batch norm calls of the audited batches, one entry per place and kind, merged over ranks.
+
+    Args:
+        model: The user's LightningModule.
+        ranks: The processes that train together.
+        device: Where the packed numbers live.
+        optimized: Returns the ids of the parameters that some optimizer holds.
+    """
+
+    def __init__(self, model: nn.Module, *, ranks: Ranks, device: torch.device, optimized: Callable[[], Collection[int]]) -> None:
+        self._model, self._ranks, self._device, self._optimized = model, ranks, device, optimized
+        self._versions = {id(each): each._version for each in model.parameters()}
+        self._calls: dict[_Call, int] = {}
+        self._told: frozenset[_Call] = frozenset()
+        self._merged: list[tuple[_Call, int | None]] = []
+        self.stage: Stage = "train"
+        self.dropout_in_training = False
+
+    def on_dropout(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
+        """Take one call of a dropout function."""
+        training = argument(args, kwargs, 2, "training", argument(args, kwargs, 2, "train", True))
+        self._add("dropout", who, name, training=bool(training), rate=argument(args, kwargs, 1, "p", 0.5))
+
+    def on_attention(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
+        """Take one call of an attention function; its dropout sits in an argument."""
+        if name == "multi_head_attention_forward":
+            rate, training = argument(args, kwargs, 10, "dropout_p", 0.0), argument(args, kwargs, 13, "training", True)
+            self._add("dropout", who, name, training=bool(training), rate=rate)
+        else:
+            self._add("dropout", who, name, training=True, rate=argument(args, kwargs, 4, "dropout_p", 0.0))
+
+    def on_recurrent(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
+        """Take one call of a recurrent network; dropout and mode stand behind its list of weights."""
+        place = next((i for i, each in enumerate(args) if isinstance(each, list)), None)
+        if place is not None and len(args) > place + 4:
+            self._add("dropout", who, name, training=bool(args[place + 4]), rate=args[place + 3])
+
+    def on_batch_norm(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
+        """Take one call of batch norm."""
+        tracks = argument(args, kwargs, 1, "running_mean", None) is not None
+        self._add("batchnorm", who, name, training=bool(argument(args, kwargs, 5, "training", False)), tracks=tracks)
+
+    def _add(self, kind: Kind, who: Caller, name: str, *, training: bool, rate: object = 0.0, tracks: bool = True) -> None:
+        probability = float(rate) if isinstance(rate, int | float) else 0.0
+        if kind == "dropout" and probability == 0.0:
+            return
+        if not training and not torch.is_grad_enabled() and self.stage == "train":
+            return  # a teacher or target network, in eval mode on purpose
+        source = f"{who.source} {name}" if who.source and not who.is_library else None
+        call = _Call(
+            where=who.path, kind=kind, source=source, training=training, rate=probability, tracks_statistics=tracks, frozen=False
+        )
+        self._calls[call] = who.module_id
+
+    def _take(self) -> list[_Call]:
+        """Return the calls since the last time; of a place that ran both ways, the way that counts."""
+        calls, self._calls = self._calls, {}
+        modules = {id(module): module for module in self._model.modules()}
+        optimized = self._optimized()
+        both_ways = {call.place for call in calls if call.training} & {call.place for call in calls if not call.training}
+        result = []
+        for call, module_id in calls.items():
+            # In training a layer that ran in train mode at all is well; in evaluation dropout that was active at all is not.
+            if call.place in both_ways and not call.training:
+                continue
+            if self.stage == "train" and call.kind == "dropout" and call.training:
+                self.dropout_in_training = True
+            frozen = self.stage == "train" and self._is_frozen(modules.get(module_id), call.where, optimized)
+            result.append(replace(call, frozen=frozen))
+        return result
+
+    def _is_frozen(self, module: nn.Module | None, path: str, optimized: Collection[int]) -> bool:
+        """Whether nothing trains or writes the parameters of a module, or of the nearest enclosing one that has any."""
+        parameters = list(module.parameters()) if module is not None else []
+        parts = path.split(".")
+        while not parameters and parts:
+            parts.pop()
+            try:
+                parameters = list(self._model.get_submodule(".".join(parts)).parameters())
+            except AttributeError:
+                return False
+        return bool(parameters) and not any(
+            each.requires_grad or id(each) in optimized or each._version != self._versions.get(id(each), each._version)
+            for each in parameters
+        )
+
+    def merge(self, at: At) -> Sequence[ModeSeen]:
+        """Return the calls of all ranks since the last time; every rank must call this at the same time.
+
+        A call that only some ranks made names the first of them.
+        """
+        self._merge(self._take())
+        return self._seen(at)
+
+    def _merge(self, calls: Sequence[_Call]) -> None:
+        self._told = frozenset(calls)
+        by_rank = self._ranks.gather(list(calls))
+        ranks_of: dict[_Call, list[int]] = {}
+        for rank, theirs in enumerate(by_rank):
+            for call in theirs:
+                ranks_of.setdefault(call, []).append(rank)
+        self._merged = [(call, None if len(ranks) == len(by_rank) else ranks[0]) for call, ranks in ranks_of.items()]
+
+    def _seen(self, at: At) -> Sequence[ModeSeen]:
+        return [
+            ModeSeen(
+                where=call.where, step=at.step, epoch=at.epoch, rank=rank, stage=self.stage, kind=call.kind,
+                training=call.training, rate=call.rate, tracks_statistics=call.tracks_statistics, frozen=call.frozen,
+                source=call.source,
+            )
+            for call, rank in self._merged
+        ]  # fmt: skip
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Lengths of what `pack` returns."""
+        return 0, 1
+
+    def pack(self) -> tuple[Tensor, Tensor]:
+        """Return whether this rank's calls have changed since all ranks were last told; see `Collector`."""
+        self._latest = self._take()
+        changed = frozenset(self._latest) != self._told
+        return torch.zeros(0, device=self._device), torch.full((1,), float(changed), device=self._device)
+
+    def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
+        """Return how all ranks ran in the sampled step; they talk only when something has changed."""
+        if maxima[0] > 0:
+            self._merge(self._latest)
+        return self._seen(at)

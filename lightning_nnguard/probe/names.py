@@ -1,0 +1,64 @@
+"""Names of modules and parameters, without the wrappers' prefixes, and what kind of thing they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import UninitializedParameter
+
+from lightning_nnguard.observation import ParameterKind
+
+_WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
+
+
+def clean_name(name: str) -> str:
+    """Return a module path or parameter name without the parts that compile, FSDP and checkpoint wrappers add."""
+    return _WRAPPERS.sub("", name).lstrip(".")
+
+
+def module_names(model: nn.Module) -> dict[int, str]:
+    """Return the clean path of every module by its id; the root is called by its class."""
+    return {id(module): clean_name(name) or type(module).__name__ for name, module in model.named_modules()}
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Return whether a module normalises its input (batch, layer, group, RMS norm, user-defined ones by their class name)."""
+    return isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm) or "norm" in type(module).__name__.lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterInfo:
+    """One parameter of the model.
+
+    Attributes:
+        name: Clean name.
+        kind: What it is for.
+        tensor: The parameter itself.
+    """
+
+    name: str
+    kind: ParameterKind
+    tensor: Tensor
+
+
+def parameters_of(model: nn.Module) -> Iterator[ParameterInfo]:
+    """Iterate over the real floating-point parameters of a model once each, in model order; uninitialised ones are left out."""
+    kinds: dict[int, ParameterKind] = {}
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+                kinds[id(parameter)] = "embedding"
+            elif is_norm(module):
+                kinds.setdefault(id(parameter), "norm")
+            elif name.endswith("bias") or "bias_" in name:
+                kinds.setdefault(id(parameter), "bias")
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, UninitializedParameter) or not parameter.dtype.is_floating_point or parameter.is_meta:
+            continue
+        if parameter.numel():
+            kind = kinds.get(id(parameter), "weight")
+            yield ParameterInfo(name=clean_name(name), kind=kind, tensor=parameter)

@@ -1,0 +1,387 @@
+"""The probe: watches batches, steps and evaluations of a live model and turns them into observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from lightning_nnguard import observation as o
+from lightning_nnguard.probe import functions as fn
+from lightning_nnguard.probe.activations import ActivationCollector
+from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.collector import Collector, Numbers
+from lightning_nnguard.probe.compiled import compile_is_used
+from lightning_nnguard.probe.forward import Extra, ForwardWatch
+from lightning_nnguard.probe.gradients import GradientCollector
+from lightning_nnguard.probe.losses import LossCollector
+from lightning_nnguard.probe.modes import ModeCollector
+from lightning_nnguard.probe.nonfinite import NonFiniteWatch, Save
+from lightning_nnguard.probe.parameters import Parameters, learning_rates
+from lightning_nnguard.probe.ranks import Ranks, pack
+from lightning_nnguard.probe.schedule import DENSE_EVERY, is_sampled
+from lightning_nnguard.probe.updates import UpdateCollector
+
+_ACTIVATIONS = {o.ActivationSeen, o.ActivationProfileSeen, o.DeadUnitsSeen}
+_GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, o.UpdateSeen}
+_UPDATES = {o.UpdateSeen, o.UpdateProfileSeen}
+#: Steps before the budget is judged, and the longest cadence that it may lead to.
+_BUDGET_AFTER = 100
+_MAX_CADENCE = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings:
+    """What the probe may do.
+
+    Attributes:
+        wanted: Kinds of observation that rules and panels ask for.
+        every_n_steps: Length of the sampling window in steps.
+        budget: Largest share of the run's time, 0 to 1; None for no limit.
+        sync: Whether an accelerator is waited for, to find non-finite values before the weights are spoilt.
+        snapshot_bytes: Byte budget of the parameter copies; None for the default.
+        activation_histograms: Layers with an activation histogram.
+        gradient_histograms: Parameters with a gradient histogram.
+    """
+
+    wanted: Collection[type[o.Seen]]
+    every_n_steps: int = 50
+    budget: float | None = None
+    sync: bool = False
+    snapshot_bytes: int | None = None
+    activation_histograms: int = 0
+    gradient_histograms: int = 0
+
+
+class Probe:
+    """Watches one fit of one model.
+
+    Args:
+        model: The user's LightningModule.
+        settings: What the probe may do.
+        ranks: The processes that train together.
+        optimizers: Returns the run's optimizers.
+        save: Writes an offending batch to disk.
+        context: Gives the precision context of a training step.
+        scaler_scale: Returns the gradient scaler's scale for an optimizer whose gradients are still scaled at its step; else None.
+        has_scaler: Whether a gradient scaler is in use.
+        note: Takes a line about something the guard could not do.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: ProbeSettings,
+        *,
+        ranks: Ranks,
+        optimizers: Callable[[], Sequence[Optimizer]],
+        save: Save,
+        context: Callable[[], AbstractContextManager[object]],
+        scaler_scale: Callable[[Optimizer], Tensor | None],
+        has_scaler: bool,
+        note: Callable[[str], None],
+    ) -> None:
+        self._model, self._settings, self._ranks = model, settings, ranks
+        self._optimizers, self._scaler_scale, self._has_scaler, self._note = optimizers, scaler_scale, has_scaler, note
+        self.every_n_steps = settings.every_n_steps
+        self.num_sampled = 0
+        self.seconds = 0.0
+        self._began = perf_counter()
+        self._parameters = Parameters(model, ranks)
+        wanted = set(settings.wanted)
+        device = self._parameters.device
+        self._activations = (
+            ActivationCollector(ranks=ranks, device=device, max_histograms=settings.activation_histograms)
+            if wanted & _ACTIVATIONS or settings.activation_histograms
+            else None
+        )
+        self._gradients = (
+            GradientCollector(self._parameters, max_histograms=settings.gradient_histograms, has_scaler=has_scaler)
+            if (wanted & _GRADIENTS or settings.gradient_histograms) and len(self._parameters)
+            else None
+        )
+        self._updates = (
+            UpdateCollector(self._parameters, max_bytes=settings.snapshot_bytes, has_scaler=has_scaler)
+            if wanted & _UPDATES and len(self._parameters)
+            else None
+        )
+        needs_loss = wanted & {o.LossSeen, o.NonFiniteSeen, o.GapSeen}
+        self.losses = (
+            LossCollector(ranks=ranks, device=device, num_slots=self._num_slots(self.every_n_steps)) if needs_loss else None
+        )
+        self.modes = (
+            ModeCollector(model, ranks=ranks, device=device, optimized=lambda: set(learning_rates(self._optimizers())))
+            if wanted & {o.ModeSeen, o.GapSeen}
+            else None
+        )
+        immediate = settings.sync or device.type == "cpu"
+        self._nonfinite = (
+            NonFiniteWatch(model, self._parameters, ranks=ranks, immediate=immediate, save=save, context=context)
+            if o.NonFiniteSeen in wanted
+            else None
+        )
+        self._forward = ForwardWatch(model, activations=self._activations, listeners=self._extra_listeners(), on_error=self._failed)
+        named: list[tuple[str, Collector | None]] = [
+            ("non-finite", self._nonfinite), ("losses", self.losses), ("activations", self._activations),
+            ("gradients", self._gradients), ("updates", self._updates), ("modes", self.modes),
+        ]  # fmt: skip
+        self._collectors: dict[str, Collector] = {name: each for name, each in named if each is not None}
+        self._off: set[str] = set()
+        self._at = At(step=0, epoch=0, batch_index=0)
+        self._is_sampling = False
+        self._pending: tuple[Tensor, Tensor, torch.Event | None, At] | None = None
+        self._step_hooks: list[RemovableHandle] = []
+        self._measured: set[int] = set()
+
+    @staticmethod
+    def _num_slots(every_n_steps: int) -> int:
+        """Return how many steps can lie between two sampled ones: one at the start of a window, the next at the end of the next."""
+        return 2 * max(every_n_steps, DENSE_EVERY) + 1
+
+    def _extra_listeners(self) -> Extra:
+        table: Extra = {}
+        if self.modes is not None:
+            for functions, listener in (
+                (fn.DROPOUTS, self.modes.on_dropout),
+                (fn.ATTENTIONS, self.modes.on_attention),
+                (fn.RECURRENT, self.modes.on_recurrent),
+                (fn.BATCH_NORMS, self.modes.on_batch_norm),
+            ):
+                table |= {function: (name, listener) for function, name in functions.items()}
+        if self.losses is not None:
+            table |= {function: (name, self.losses.chance.on_loss) for function, name in fn.LOSSES.items()}
+        return table
+
+    def _failed(self, error: Exception, part: str = "forward watch") -> None:
+        if part not in self._off:
+            self._off.add(part)
+            self._note(f"{part} turned off after an error: {type(error).__name__}: {error}")
+
+    def _attempt(self, part: str, call: Callable[[], None]) -> None:
+        """Run a part of the guard; an exception turns the part off, and nothing else."""
+        if part in self._off:
+            return
+        try:
+            call()
+        except Exception as error:
+            self._failed(error, part)
+
+    def know(self, *, population: int | None, steps_per_epoch: int | None) -> None:
+        """Take what is known only when the data has been set up.
+
+        Args:
+            population: Samples of the training set; None when unknown.
+            steps_per_epoch: Optimizer steps of one epoch; None when unknown.
+        """
+        if self._activations is not None:
+            self._activations.windows.population = population
+        if self.losses is not None:
+            self.losses.know(steps_per_epoch)
+        self._began = perf_counter()
+        self.seconds = 0.0
+
+    # -- training ------------------------------------------------------------------------------------------------------------
+
+    def start_batch(self, batch: object, at: At, *, steps: bool, manual: bool) -> None:
+        """Begin a training batch.
+
+        Args:
+            batch: The batch.
+            at: Its moment.
+            steps: Whether the optimizer steps after this batch (the last micro-batch of an accumulation).
+            manual: Whether the user steps the optimizers by hand.
+        """
+        self._at = at
+        self._is_sampling = steps and is_sampled(at.step, self.every_n_steps)
+        if self._nonfinite is not None:
+            watch = self._nonfinite
+            self._attempt("non-finite", lambda: watch.start_batch(batch, at, sampled=self._is_sampling))
+        if not self._is_sampling:
+            return
+        self._measured.clear()
+        if self.modes is not None:
+            self.modes.stage = "train"
+        if "forward watch" not in self._off:
+            self._attempt("forward watch", lambda: self._forward.attach(functions=not compile_is_used(self._model)))
+        if manual and (self._gradients is not None or self._updates is not None):
+            # Raw optimizers bypass Lightning's hook.
+            for optimizer in self._optimizers():
+                hook = partial(_before_raw_step, self)
+                self._step_hooks.append(optimizer.register_step_pre_hook(hook))
+
+    def before_backward(self, loss: Tensor) -> None:
+        """Take the loss before its backward pass; the forward has ended."""
+        if self._is_sampling:
+            self._forward.pause()
+        if self._nonfinite is not None and isinstance(loss, Tensor):
+            watch = self._nonfinite
+            self._attempt("non-finite", lambda: watch.check_loss(loss))
+
+    def after_backward(self, *, manual: bool) -> None:
+        """Take the end of a backward pass; with manual optimisation another forward may follow."""
+        if self._is_sampling and manual:
+            self._forward.resume()
+
+    def before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Take the moment before an optimizer moves weights: gradients are accumulated, reduced, not yet clipped."""
+        if self._nonfinite is not None and not self._has_scaler:
+            self._attempt("non-finite", self._nonfinite.check_gradients)
+        if not self._is_sampling or id(optimizer) in self._measured:
+            return
+        self._measured.add(id(optimizer))
+        rates = learning_rates(self._optimizers())
+        if self._gradients is not None:
+            gradients = self._gradients
+            own = {id(each) for group in optimizer.param_groups for each in group["params"]}
+            others = set(rates) - own
+            largest = max(rates.values(), default=0.0)
+            scale = self._scaler_scale(optimizer)
+            self._attempt("gradients", lambda: gradients.measure(others, scale, largest, self._at.step))
+        if self._updates is not None:
+            updates = self._updates
+            self._attempt("updates", lambda: updates.snapshot(rates, self._at.step))
+
+    def end_batch(self, loss: Tensor | None) -> list[o.Seen]:
+        """End a training batch and return what was observed; on an accelerator that is read at the start of the next batch.
+
+        Args:
+            loss: shape (), the batch's loss; None when the step returned none.
+        """
+        if loss is not None and self.losses is not None:
+            self.losses.push(loss.detach().reshape(-1)[0], self._at)
+        if not self._is_sampling:
+            return []
+        self._is_sampling = False
+        self._detach()
+        self.num_sampled += 1
+        if self._updates is not None:
+            self._attempt("updates", self._updates.measure)
+        self._send()
+        seen = self.read() if self._parameters.device.type == "cpu" else []
+        return seen
+
+    def _detach(self) -> None:
+        self._forward.detach()
+        for handle in self._step_hooks:
+            handle.remove()
+        self._step_hooks.clear()
+
+    def _send(self) -> None:
+        """Pack all numbers, merge them over ranks, and start copying them to the host."""
+        device = self._parameters.device
+        elapsed = torch.tensor([self.seconds, perf_counter() - self._began], device=device)
+        sums, maxima = [elapsed], []
+        for name, collector in self._collectors.items():
+            sizes = collector.sizes
+            packed = [torch.zeros(size, device=device) for size in sizes]
+            if name not in self._off:
+                try:
+                    packed = list(collector.pack())
+                except Exception as error:
+                    self._failed(error, name)
+            sums.append(packed[0])
+            maxima.append(packed[1])
+        merged_sums, merged_maxima = pack(sums, device), pack(maxima, device)
+        self._ranks.merge(merged_sums, merged_maxima)
+        self._sizes = {name: (len(s), len(m)) for name, s, m in zip(self._collectors, sums[1:], maxima, strict=True)}
+        if device.type == "cpu":
+            self._pending = merged_sums, merged_maxima, None, self._at
+            return
+        hosts = [torch.empty(each.shape, pin_memory=True) for each in (merged_sums, merged_maxima)]
+        for host, each in zip(hosts, (merged_sums, merged_maxima), strict=True):
+            host.copy_(each, non_blocking=True)
+        event = torch.Event(device)
+        event.record()
+        self._pending = hosts[0], hosts[1], event, self._at
+
+    def read(self) -> list[o.Seen]:
+        """Return the observations of the last sampled step, once; empty when they have been read."""
+        if self._pending is None:
+            return []
+        (sums, maxima, event, at), self._pending = self._pending, None
+        if event is not None:
+            event.synchronize()
+        sum_numbers, max_numbers = sums.numpy(), maxima.numpy()
+        self._keep_budget(sum_numbers[:2], at)
+        seen: list[o.Seen] = []
+        sum_offset, max_offset = 2, 0
+        for name, collector in self._collectors.items():
+            num_sums, num_maxima = self._sizes[name]
+            part = sum_numbers[sum_offset : sum_offset + num_sums], max_numbers[max_offset : max_offset + num_maxima]
+            sum_offset, max_offset = sum_offset + num_sums, max_offset + num_maxima
+            self._attempt(name, partial(_collect, collector, part, at, seen))
+            if name == "gradients" and self._updates is not None:
+                self._updates.gradient_norms = {each.where: each.norm for each in seen if isinstance(each, o.GradientSeen)}
+        return seen
+
+    def _keep_budget(self, elapsed: Numbers, at: At) -> None:
+        budget = self._settings.budget
+        if budget is None or at.step < _BUDGET_AFTER or elapsed[0] <= budget * elapsed[1]:
+            return
+        if self.every_n_steps * 2 <= _MAX_CADENCE:
+            self.every_n_steps *= 2
+            if self.losses is not None:
+                self.losses.resize(self._num_slots(self.every_n_steps))
+            self._note(
+                f"step {at.step}: the guard took {elapsed[0] / elapsed[1]:.1%} of the time, over its budget of {budget:.1%}; "
+                f"it samples every {self.every_n_steps} steps from now on"
+            )
+
+    def found(self) -> Sequence[o.Seen]:
+        """Return non-finite values found since the last call, without waiting for the next sampled step (single process)."""
+        return self._nonfinite.take() if self._nonfinite is not None else ()
+
+    # -- evaluation ----------------------------------------------------------------------------------------------------------
+
+    def start_audit(self, stage: o.Stage) -> None:
+        """Begin an audited batch of an evaluation stage."""
+        if self.modes is not None and not compile_is_used(self._model):
+            self.modes.stage = stage
+            self._attempt("forward watch", self._forward.attach_functions)
+
+    def end_audit(self) -> None:
+        """End an audited batch."""
+        self._forward.detach()
+
+    def end_evaluation(self, stage: o.Stage, at: At) -> Sequence[o.Seen]:
+        """End an evaluation and return what its audited batches showed; all ranks at once."""
+        if self.modes is None:
+            return ()
+        self.modes.stage = stage
+        seen: list[o.Seen] = list(self.modes.merge(at))
+        self.modes.stage = "train"
+        return seen
+
+    # -- end -----------------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Remove every hook and mode, on success and on exceptions; safe to call again."""
+        self._detach()
+        self._is_sampling = False
+        if self._updates is not None:
+            self._updates.abandon()
+
+    @property
+    def share(self) -> float:
+        """The guard's share of the wall-clock time since the fit began."""
+        return self.total_seconds / max(perf_counter() - self._began, 1e-9)
+
+    @property
+    def total_seconds(self) -> float:
+        """Wall-clock seconds that the guard took, inside its hooks and inside the model's forward."""
+        return self.seconds + self._forward.seconds
+
+
+def _collect(collector: Collector, part: tuple[Numbers, Numbers], at: At, seen: list[o.Seen]) -> None:
+    seen.extend(collector.observe(*part, at))
+
+
+def _before_raw_step(probe: Probe, optimizer: Optimizer, args: object, kwargs: object) -> None:
+    probe.before_optimizer_step(optimizer)

@@ -1,0 +1,1 @@
+"""Activations: NNG3xx."""

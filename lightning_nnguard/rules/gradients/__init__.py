@@ -1,0 +1,1 @@
+"""Gradients, after unscaling and before clipping: NNG4xx."""

@@ -1,0 +1,69 @@
+"""NNG405."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_nnguard.finding import Finding, Severity
+from lightning_nnguard.observation import GradientSeen
+from lightning_nnguard.rules.rule import Rule, threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroGradient(Rule[GradientSeen]):
+    """Weight whose gradient stays exactly zero.
+
+    What it checks:
+        The gradient norm of each weight matrix or kernel. It must be exactly zero on every sampled step of at least 50
+        steps or of a whole epoch.
+
+    Why it matters:
+        The weight learns nothing. It is cut off: by dead units, by a multiplication with zero, or by a branch that the
+        loss does not need.
+
+    How to fix:
+        Follow the path from this weight to the loss: look for dead rectifiers, a zero-initialised factor, an `argmax`
+        or rounding, or an output that the loss ignores.
+
+    When it is harmless:
+        For embedding rows that were not touched and biases before a normalisation (not judged), and for experts that no
+        sample reached.
+
+    References:
+        PyTorch documentation, "Autograd mechanics"; Lu et al., "Dying ReLU and Initialization" (arXiv:1903.06733).
+    """
+
+    code: ClassVar[str] = "NNG405"
+    name: ClassVar[str] = "zero-gradient"
+    severity: ClassVar[Severity] = Severity.WARNING
+    why: ClassVar[str] = "a weight without a gradient learns nothing, so it is cut off from the loss"
+    fix: ClassVar[str] = (
+        "follow the path from this weight to the loss: dead rectifiers, a zero factor, argmax or rounding, an unused output"
+    )
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG301"})
+
+    min_span: float = threshold(50, "steps of exactly zero gradient")
+    min_num_samples: float = threshold(5, "sampled steps within that span", low=1)
+    min_epochs: float = threshold(1, "whole epochs of exactly zero gradient, which suffice too", low=1)
+    min_num_epoch_samples: float = threshold(3, "sampled steps within those epochs", low=1)
+
+    def check(self, seen: GradientSeen) -> Finding | None:
+        """Judge how long the gradient of one weight has been zero."""
+        long = seen.zero_span >= self.min_span and seen.num_zero_samples >= self.min_num_samples
+        whole = seen.zero_epochs >= self.min_epochs and seen.num_zero_samples >= self.min_num_epoch_samples
+        if seen.kind != "weight" or seen.num_dims < 2 or seen.norm > 0 or not (long or whole):
+            return None
+        return self.finding(
+            seen,
+            f"gradient is exactly 0 over {seen.zero_span} steps and {seen.zero_epochs} whole epochs "
+            f"(threshold {self.min_span:g} steps or {self.min_epochs:g} epoch, {seen.num_zero_samples} sampled steps)",
+            evidence={
+                "norm": seen.norm,
+                "zero_span": seen.zero_span,
+                "zero_epochs": seen.zero_epochs,
+                "min_span": self.min_span,
+                "min_epochs": self.min_epochs,
+                "num_zero_samples": seen.num_zero_samples,
+            },
+        )

@@ -1,0 +1,1 @@
+"""Loss and generalisation: NNG7xx."""

@@ -1,0 +1,66 @@
+"""NNG705."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import ClassVar
+
+from lightning_nnguard.finding import Finding, Severity
+from lightning_nnguard.observation import LossSeen
+from lightning_nnguard.rules.rule import Rule, threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpike(Rule[LossSeen]):
+    """Single loss far above the ones before.
+
+    What it checks:
+        The newest loss against the mean and standard deviation of the 127 before it. It must be above the mean by more
+        than 6 standard deviations, by more than 0.1 of the mean and, when chance is known, by more than 0.05 of chance.
+
+    Why it matters:
+        A spike points at an odd batch or at a step that was too large. Many of them come before divergence.
+
+    How to fix:
+        Look at the batch of that step for broken samples, clip gradients, or lower the learning rate.
+
+    When it is harmless:
+        When it stays single: most runs recover within some steps. Constant or almost zero losses are not judged.
+
+    References:
+        Chowdhery et al., "PaLM" (arXiv:2204.02311), section on training instability.
+    """
+
+    code: ClassVar[str] = "NNG705"
+    name: ClassVar[str] = "loss-spike"
+    severity: ClassVar[Severity] = Severity.INFO
+    why: ClassVar[str] = "a spike points at an odd batch or at a step that was too large"
+    fix: ClassVar[str] = "look at the batch of this step for broken samples, clip gradients, or lower the learning rate"
+
+    max_deviation: float = threshold(6, "largest healthy distance from the mean, in standard deviations")
+    max_rise: float = threshold(0.1, "largest healthy distance from the mean, as a share of the mean")
+    max_rise_of_chance: float = threshold(0.05, "largest healthy distance from the mean, as a share of chance")
+    min_num_losses: float = threshold(128, "losses that must be known, the newest included", low=3, high=128)
+
+    def check(self, seen: LossSeen) -> Finding | None:
+        """Judge the newest loss against those before."""
+        before = seen.recent[-int(self.min_num_losses) : -1]
+        if len(before) + 1 < self.min_num_losses:
+            return None
+        middle, sigma, newest = fmean(before), stdev(before), seen.recent[-1]
+        rise = max(self.max_deviation * sigma, self.max_rise * abs(middle), self.max_rise_of_chance * (seen.chance or 0.0))
+        if sigma <= 0 or newest - middle <= rise:
+            return None
+        return self.finding(
+            seen,
+            f"loss is {newest:.3g}, {(newest - middle) / sigma:.1f} standard deviations above its mean {middle:.3g} "
+            f"(threshold {self.max_deviation:g}, {len(before)} steps)",
+            evidence={
+                "loss": newest,
+                "mean": middle,
+                "deviation": sigma,
+                "max_deviation": self.max_deviation,
+                "num_losses": len(before),
+            },
+        )

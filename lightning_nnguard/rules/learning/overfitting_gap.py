@@ -1,0 +1,74 @@
+"""NNG707."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_nnguard.finding import Finding, Severity
+from lightning_nnguard.observation import GapSeen
+from lightning_nnguard.rules.rule import Rule, threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverfittingGap(Rule[GapSeen]):
+    """Validation loss that rises while training loss falls.
+
+    What it checks:
+        The validation loss of the last three evaluations against its minimum, which must lie before them. All three
+        must be above it by more than 0.1 of it, while the training loss is below what it was at that minimum.
+
+    Why it matters:
+        What is learned since then holds for the training data only. Every further epoch makes the model worse on new
+        data.
+
+    How to fix:
+        Go back to the checkpoint of the minimum (`ModelCheckpoint(monitor=...)`, `EarlyStopping`), then add data,
+        augmentation, dropout or weight decay, or use a smaller model.
+
+    When it is harmless:
+        When another metric decides: accuracy may still rise while the cross-entropy of over-confident predictions
+        grows.
+
+    References:
+        Prechelt, "Early Stopping - But When?" (1998).
+    """
+
+    code: ClassVar[str] = "NNG707"
+    name: ClassVar[str] = "overfitting-gap"
+    severity: ClassVar[Severity] = Severity.WARNING
+    why: ClassVar[str] = "what is learned since the minimum holds for the training data only"
+    fix: ClassVar[str] = "restore the checkpoint of the minimum and stop early; add data, augmentation, dropout or weight decay"
+
+    max_rise: float = threshold(0.1, "largest healthy rise of the validation loss above its minimum, as a share of it")
+    min_num_evaluations: float = threshold(3, "latest evaluations that must all show that rise", low=1)
+
+    def check(self, seen: GapSeen) -> Finding | None:
+        """Judge the latest evaluations against the best one."""
+        num_latest = int(self.min_num_evaluations)
+        if seen.mode != "min" or len(seen.validation) <= num_latest:
+            return None
+        minimum = min(seen.validation)
+        best = seen.validation.index(minimum)
+        latest = min(seen.validation[-num_latest:])
+        bound = minimum + self.max_rise * abs(minimum)
+        if latest <= bound or minimum == 0 or seen.train[-1] >= seen.train[best]:
+            return None
+        rise = (latest - minimum) / abs(minimum)
+        return self.finding(
+            seen,
+            f"{seen.validation_name} is {seen.validation[-1]:.3g}, above its minimum {minimum:.3g} by at least "
+            f"{rise:.2f} of it for {num_latest} evaluations (threshold {self.max_rise:g}), "
+            f"while {seen.train_name} fell from {seen.train[best]:.3g} to {seen.train[-1]:.3g}; "
+            f"best evaluation {best + 1} of {len(seen.validation)}",
+            evidence={
+                "validation": seen.validation[-1],
+                "validation_min": minimum,
+                "rise": rise,
+                "max_rise": self.max_rise,
+                "train": seen.train[-1],
+                "train_at_min": seen.train[best],
+                "best_evaluation": best + 1,
+                "num_evaluations": len(seen.validation),
+            },
+        )

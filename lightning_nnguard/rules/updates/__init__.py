@@ -1,0 +1,1 @@
+"""Updates, optimizer and schedule: NNG5xx."""

@@ -1,0 +1,46 @@
+"""Chance level of a loss: what a constant prediction that knows only the targets' distribution would reach."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def class_weights_of_targets(
+    target: Tensor, num_classes: int, *, ignore_index: int, weight: Tensor | None, label_smoothing: float
+) -> Tensor:
+    """Return how much weight each class has in a mean cross-entropy over a batch.
+
+    Args:
+        target: any shape, integer class indices, or shape (batch, classes, ...) probabilities.
+        num_classes: Classes.
+        ignore_index: Target value that does not count.
+        weight: shape (classes,), class weights; None for ones.
+        label_smoothing: Share of every target that is spread over all classes.
+
+    Returns:
+        shape (classes,), float32, not normalised: batches add up.
+    """
+    if target.is_floating_point():
+        counts = target.float().movedim(1, -1).reshape(-1, num_classes).sum(0) if target.dim() > 1 else target.float()
+    else:
+        flat = target.reshape(-1)
+        valid = (flat != ignore_index) & (flat >= 0) & (flat < num_classes)
+        counts = torch.zeros(num_classes, device=target.device)
+        counts.scatter_add_(0, torch.where(valid, flat, 0), valid.float())
+    if label_smoothing:
+        counts = (1 - label_smoothing) * counts + label_smoothing * counts.sum() / num_classes
+    return counts if weight is None else counts * weight.float()
+
+
+def entropy(counts: Tensor) -> Tensor:
+    """Return the entropy in nats of the distribution that non-negative counts stand for; shape (), NaN when all are 0."""
+    share = counts / counts.sum()
+    result: Tensor = -torch.special.xlogy(share, share).sum()
+    return result
+
+
+def binary_entropy(share: Tensor) -> Tensor:
+    """Return the mean over elements of the entropy in nats of Bernoulli variables with the given means; shape ()."""
+    result: Tensor = -(torch.special.xlogy(share, share) + torch.special.xlogy(1 - share, 1 - share)).mean()
+    return result

@@ -1,0 +1,69 @@
+"""Moments of many layers at once, from their samples: sums that add up over steps and ranks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: Columns of a row of sums: elements, sum, sum of squares, exact zeros, elements near the bounds.
+WIDTH = 5
+
+
+def moment_sums(samples: Tensor, counts: Tensor, low_bound: Tensor, high_bound: Tensor) -> Tensor:
+    """Return one row of sums per layer.
+
+    Args:
+        samples: shape (layers, width), float32; each row's first `counts` elements are valid, the rest is 0.
+        counts: shape (layers,), float32.
+        low_bound: shape (layers,), float32; elements below it count as saturated.
+        high_bound: shape (layers,), float32; elements above it count as saturated.
+
+    Returns:
+        shape (layers, WIDTH), float32: elements, sum, sum of squares, zeros, saturated. Rows add up over steps and ranks.
+    """
+    padding = samples.shape[1] - counts
+    zeros = (samples == 0).sum(1) - padding
+    # Padding is 0: it is outside the bounds only where 0 is (sigmoid's lower bound lies above 0).
+    outside = ((samples < low_bound[:, None]) | (samples > high_bound[:, None])).sum(1)
+    outside = outside - padding * ((low_bound > 0) | (high_bound < 0))
+    squares = torch.linalg.vecdot(samples, samples)
+    return torch.stack([counts, samples.sum(1), squares, zeros.to(counts.dtype), outside.to(counts.dtype)], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Moments of one layer's elements.
+
+    Attributes:
+        num_values: Elements.
+        mean: Mean.
+        std: Standard deviation (population).
+        rms: Root mean square.
+        zero_fraction: Share of exact zeros.
+        outside_fraction: Share outside the bounds.
+    """
+
+    num_values: int
+    mean: float
+    std: float
+    rms: float
+    zero_fraction: float
+    outside_fraction: float
+
+
+def moments(row: list[float]) -> Moments:
+    """Return the moments that a (merged) row of sums stands for; the row must count at least one element."""
+    count, total, squares, zeros, outside = row
+    mean, mean_square = total / count, squares / count
+    spread = mean_square - mean * mean
+    return Moments(
+        num_values=round(count),
+        mean=mean,
+        std=math.sqrt(max(spread, 0.0)) if not math.isnan(spread) else math.nan,
+        rms=math.sqrt(mean_square),
+        zero_fraction=zeros / count,
+        outside_fraction=outside / count,
+    )

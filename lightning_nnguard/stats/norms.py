@@ -1,0 +1,51 @@
+"""Norms of many tensors at once, right for sharded and replicated parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """Return the shard of a distributed tensor that lives on this rank, without a collective; other tensors as they are."""
+    to_local = getattr(tensor, "to_local", None)
+    return to_local() if to_local is not None else tensor
+
+
+def replication_weight(parameter: Tensor, world_size: int) -> float:
+    """Return 1 / (number of ranks that hold the same elements), the weight of a local sum in a sum over all ranks.
+
+    Placements are asked whether they replicate, never whether they shard: FSDP2 with tensor parallelism yields a strided shard
+    that is not an instance of `Shard`.
+    """
+    replicas = world_size
+    placements = getattr(parameter, "placements", None)
+    if placements is not None:
+        mesh = parameter.device_mesh  # type: ignore[attr-defined]
+        for dim, placement in enumerate(placements):
+            if not placement.is_replicate():
+                replicas //= mesh.size(dim)
+    return 1.0 / replicas
+
+
+def square_sums(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the sum of squares of each tensor.
+
+    The norm is finite exactly when all elements are finite and their squares do not overflow, so this is also the finite check.
+
+    Args:
+        tensors: any shapes, real floating dtypes, same device; empty ones count 0.
+
+    Returns:
+        shape (len(tensors),), float32.
+    """
+    if not tensors:
+        return torch.zeros(0)
+    half = [i for i, each in enumerate(tensors) if each.dtype in {torch.float16, torch.bfloat16}]
+    if half:  # sums of squares overflow float16, and 8 mantissa bits are too few for a norm
+        norms = torch.stack([torch.linalg.vector_norm(each, dtype=torch.float32) for each in tensors])
+    else:
+        norms = torch.stack([norm.float() for norm in torch._foreach_norm(list(tensors))])
+    return norms.square()

@@ -1,0 +1,266 @@
+"""Healthy observations: every rule is silent on them. A test states only what it changes: `update(ratio_median=0.5)`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from lightning_nnguard.finding import Finding, Severity
+from lightning_nnguard.observation import (
+    ActivationProfileSeen,
+    ActivationSeen,
+    DeadUnitsSeen,
+    GapSeen,
+    GradientNormSeen,
+    GradientProfileSeen,
+    GradientSeen,
+    LossSeen,
+    ModeSeen,
+    NonFiniteSeen,
+    Quantity,
+    Seen,
+    UpdateProfileSeen,
+    UpdateSeen,
+)
+from lightning_nnguard.rules import Rule
+
+FLOAT16_LARGEST = 65504.0
+FLOAT32_LARGEST = 3.4028234663852886e38
+
+
+def activation(**changes: Any) -> ActivationSeen:
+    """Build the output of a healthy rectifier."""
+    seen = ActivationSeen(
+        where="encoder.1",
+        step=1200,
+        epoch=2,
+        kind="relu",
+        num_samples=64,
+        num_values=4096,
+        mean=0.4,
+        std=0.6,
+        rms=0.72,
+        low=0.0,
+        high=4.0,
+        zero_fraction=0.5,
+        largest=FLOAT32_LARGEST,
+        rms_history=(0.7, 0.71, 0.7, 0.72, 0.73, 0.72),
+    )
+    return replace(seen, **changes)
+
+
+def sigmoid(**changes: Any) -> ActivationSeen:
+    """Build the output of a healthy sigmoid."""
+    healthy = {"where": "head.1", "kind": "sigmoid", "mean": 0.5, "std": 0.2, "rms": 0.54, "low": 0.01, "high": 0.99}
+    return activation(**{**healthy, "zero_fraction": 0.0, "saturated_fraction": 0.05, **changes})
+
+
+def activation_profile(**changes: Any) -> ActivationProfileSeen:
+    """Build the RMS of the layers of a healthy network."""
+    seen = ActivationProfileSeen(
+        step=1200, epoch=2, layers=("stem", "body.0", "body.1", "body.2", "head"), rms=(1.0, 0.8, 0.7, 0.6, 2.0)
+    )
+    return replace(seen, **changes)
+
+
+def dead_units(**changes: Any) -> DeadUnitsSeen:
+    """Build the units of a healthy rectifier: a tenth of them were never positive."""
+    seen = DeadUnitsSeen(
+        where="encoder.1", step=1200, epoch=2, kind="relu", num_units=100, num_dead=10, num_samples=4000, num_windows=4
+    )
+    return replace(seen, **changes)
+
+
+def non_finite(quantity: Quantity, **changes: Any) -> NonFiniteSeen:
+    """Build a fault: NaN in some quantity on rank 3, with a non-finite loss unless it is a gradient."""
+    seen = NonFiniteSeen(
+        where="" if quantity == "loss" else "encoder.3",
+        step=1200,
+        epoch=2,
+        rank=3,
+        quantity=quantity,
+        num_bad=7,
+        loss_finite=quantity == "gradient",
+        batch_index=17,
+    )
+    return replace(seen, **changes)
+
+
+def masked_scores(**changes: Any) -> NonFiniteSeen:
+    """Build healthy attention scores: -inf where the mask is."""
+    return non_finite("activation", **{"where": "attention", "masked": True, "loss_finite": True, **changes})
+
+
+def scale_search(**changes: Any) -> NonFiniteSeen:
+    """Build the healthy start of mixed precision: the scaler skips a step while it searches its scale."""
+    return non_finite("gradient", **{"step": 3, "epoch": 0, "num_skips": 4, **changes})
+
+
+def gradient(**changes: Any) -> GradientSeen:
+    """Build the gradient of a healthy weight matrix."""
+    seen = GradientSeen(where="encoder.3.weight", step=1200, epoch=2, kind="weight", num_dims=2, norm=0.3, rms=0.003)
+    return replace(seen, **changes)
+
+
+def gradient_profile(**changes: Any) -> GradientProfileSeen:
+    """Build the gradient RMS of all weight matrices of a healthy network."""
+    layers = ("stem.weight", "body.0.weight", "body.1.weight", "head.weight")
+    seen = GradientProfileSeen(step=1200, epoch=2, layers=layers, rms=(2e-3, 1e-3, 2e-3, 5e-3), span=200, num_samples=5)
+    return replace(seen, **changes)
+
+
+def gradient_norm(**changes: Any) -> GradientNormSeen:
+    """Build 40 healthy gradient norms that waver by a fifth around 1."""
+    norms = tuple(1.0 + 0.1 * (i % 5 - 2) for i in range(40))
+    seen = GradientNormSeen(step=1200, epoch=2, norms=norms, steps=tuple(range(1161, 1201)))
+    return replace(seen, **changes)
+
+
+def update(**changes: Any) -> UpdateSeen:
+    """Build what an optimizer with a healthy learning rate does to a weight matrix."""
+    seen = UpdateSeen(
+        where="encoder.3.weight",
+        step=1200,
+        epoch=2,
+        kind="weight",
+        num_dims=2,
+        update_norm=0.01,
+        weight_norm=10.0,
+        ratio=1e-3,
+        ratio_median=1e-3,
+        span=200,
+        num_samples=5,
+        learning_rate=1e-3,
+        gradient_norm=0.3,
+    )
+    return replace(seen, **changes)
+
+
+def update_profile(**changes: Any) -> UpdateProfileSeen:
+    """Build the update ratios of all weight matrices of a healthy network."""
+    seen = UpdateProfileSeen(
+        step=1200,
+        epoch=2,
+        parameters=("stem.weight", "body.weight", "head.weight"),
+        ratios=(1e-3, 2e-3, 8e-4),
+        span=200,
+        num_samples=5,
+    )
+    return replace(seen, **changes)
+
+
+def loss(**changes: Any) -> LossSeen:
+    """Build a healthy loss after 1200 steps: from chance, 2.3, down to 0.5, with some noise."""
+    recent = tuple(0.5 + 0.05 * (i % 5 - 2) for i in range(128))
+    seen = LossSeen(
+        step=1200,
+        epoch=2,
+        num_steps=1200,
+        steps_per_epoch=500,
+        first=2.35,
+        recent=recent,
+        smoothed=0.5,
+        smoothed_recent=tuple(0.51 - 0.01 * i / 127 for i in range(128)),
+        smoothed_min=0.49,
+        smoothed_min_step=1150,
+        peak=2.5,
+        peak_step=7,
+        chance=2.3,
+        loss_name="cross_entropy",
+    )
+    return replace(seen, **changes)
+
+
+def dropout(**changes: Any) -> ModeSeen:
+    """Build a dropout that is active in training."""
+    seen = ModeSeen(where="encoder.2", step=1200, epoch=2, stage="train", kind="dropout", training=True, rate=0.5)
+    return replace(seen, **changes)
+
+
+def batchnorm(**changes: Any) -> ModeSeen:
+    """Build a batch norm that uses batch statistics in training."""
+    seen = ModeSeen(where="encoder.1", step=1200, epoch=2, stage="train", kind="batchnorm", training=True)
+    return replace(seen, **changes)
+
+
+def gap(**changes: Any) -> GapSeen:
+    """Build six evaluations of a loss that falls on training and on validation data."""
+    seen = GapSeen(
+        where="loss",
+        step=1200,
+        epoch=5,
+        mode="min",
+        train=(2.0, 1.5, 1.1, 0.9, 0.7, 0.6),
+        validation=(2.05, 1.6, 1.2, 1.0, 0.85, 0.8),
+        train_name="train_loss",
+        validation_name="val_loss",
+        chance=2.3,
+    )
+    return replace(seen, **changes)
+
+
+def healthy() -> list[Seen]:
+    """Return healthy observations of every kind, on which every rule is silent."""
+    accuracy = {"mode": "max", "train": (0.5, 0.7, 0.9), "validation": (0.5, 0.65, 0.8), "chance": None}
+    return [
+        activation(),
+        activation(dtype="float16", largest=FLOAT16_LARGEST),
+        sigmoid(),
+        activation_profile(),
+        dead_units(),
+        masked_scores(),
+        scale_search(),
+        gradient(),
+        gradient(kind="embedding"),
+        gradient(kind="bias", num_dims=1),
+        gradient_profile(),
+        gradient_norm(),
+        update(),
+        update(kind="bias", num_dims=1),
+        update_profile(),
+        loss(),
+        loss(chance=None, loss_name=""),
+        dropout(),
+        dropout(stage="validate", training=False),
+        batchnorm(),
+        batchnorm(stage="validate", training=False),
+        batchnorm(training=False, frozen=True),
+        gap(),
+        gap(final=True),
+        gap(where="accuracy", **accuracy),
+    ]
+
+
+def speaks(rule: Rule[Any], seen: Seen, *words: str, severity: Severity | None = None, where: str | None = None) -> Finding:
+    """Assert that a rule speaks about `seen`, in good form, and return its finding.
+
+    Args:
+        rule: The rule.
+        seen: The fault.
+        words: What the message must say.
+        severity: Expected severity, if not the rule's own.
+        where: Expected place, if not the observation's own.
+    """
+    finding = rule.check(seen)
+    assert finding is not None, f"{rule.code} is silent on {seen}"
+    assert (finding.code, finding.name, finding.why, finding.fix) == (rule.code, rule.name, rule.why, rule.fix)
+    assert finding.severity is (rule.severity if severity is None else severity)
+    assert (finding.step, finding.epoch, finding.rank) == (seen.step, seen.epoch, seen.rank)
+    assert finding.where == (seen.where if where is None else where)
+    for word in words:
+        assert word in finding.message, f"{word!r} is not in {finding.message!r}"
+    assert "\n" not in finding.message
+    assert "!" not in finding.message
+    assert not finding.message.endswith(".")
+    assert any(character.isdigit() for character in finding.message)
+    assert finding.evidence
+    assert all(isinstance(value, float | int | str) for value in finding.evidence.values()), finding.evidence
+    json.dumps(finding.as_dict(), allow_nan=False)
+    return finding
+
+
+def silent(rule: Rule[Any], seen: Seen) -> None:
+    """Assert that a rule has nothing to say about `seen`."""
+    finding = rule.check(seen)
+    assert finding is None, finding and finding.headline

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from lightning_nnguard.rules.learning.loss_diverging import LossDiverging, deviation
+from tests.builders import loss, silent, speaks
+
+RULE = LossDiverging()
+PEAKED = {"chance": 2.0, "first": 2.1, "peak": 50.0, "peak_step": 40, "smoothed": 9.0}
+RISEN = {"smoothed": 0.8, "smoothed_recent": (0.8,) * 128, "smoothed_min": 0.5, "smoothed_min_step": 900}
+
+
+def test_states_the_peak():
+    finding = speaks(RULE, loss(**PEAKED), "peaked at 50 at step 40", "25 times its chance level 2", "threshold 2")
+    assert finding.evidence["peak"] == 50.0
+
+
+def test_states_the_rise():
+    finding = speaks(RULE, loss(**RISEN), "0.8", "for 50 steps", "minimum of 0.5 at step 900", "threshold 1.2 times")
+    assert finding.evidence["smoothed_min"] == 0.5
+
+
+def test_needs_no_noise_to_judge():
+    speaks(RULE, loss(**PEAKED, recent=()))
+
+
+def test_judges_the_latest_50():
+    speaks(RULE, loss(**{**RISEN, "smoothed_recent": (0.5,) * 78 + (0.8,) * 50}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peak": 4.0},  # exactly the threshold
+        {"first": 60.0},  # a bad start that falls
+        {"smoothed": 2.4},  # one bad batch
+        {"recent": (1.0, 11.0) * 64},  # within the noise of a tiny batch
+        {"chance": None},
+        {"chance": 0.0},
+    ],
+    ids=str,
+)
+def test_silent_on_a_peak(changes):
+    silent(RULE, loss(**{**PEAKED, **changes}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"smoothed_min": 1.0, "smoothed_recent": (1.2,) * 128},  # exactly the threshold
+        {"smoothed_recent": (0.8,) * 78 + (0.59,) + (0.8,) * 49},  # not for 50 steps
+        {"smoothed_recent": (0.8,) * 49},  # too little is known
+        {"recent": (0.5, 0.9) * 64},  # within the noise of a tiny batch
+        {"smoothed_min": 0.001, "smoothed_recent": (0.01,) * 128},  # a tiny loss that fluctuates
+        {"chance": None},
+        {"chance": 0.0},
+    ],
+    ids=str,
+)
+def test_silent_on_a_rise(changes):
+    silent(RULE, loss(**{**RISEN, **changes}))
+
+
+def test_deviation_sees_noise_but_no_trend():
+    assert deviation(()) == 0.0
+    assert deviation((5.0,)) == 0.0
+    assert deviation(tuple(0.001 * i for i in range(128))) < 0.002
+    assert deviation((0.0, 0.954) * 64) == 1.0
