@@ -96,12 +96,11 @@ class Monitor:
             by_kind.setdefault(type(seen), []).append(seen)
             self._loss = seen if isinstance(seen, LossSeen) else self._loss
         self._step = max(seen.step for seen in observations)
-        verdicts = [
-            verdict
-            for rule, kind in self._rules
-            for seen in by_kind.get(kind, ())
-            if (verdict := self._containment.run(rule, f"rule {rule.code} {rule.name}", self._judge, rule, seen))
-        ]
+        verdicts: list[Verdict] = []
+        for rule, kind in self._rules:
+            if kind in by_kind:
+                name = f"rule {rule.code} {rule.name}"
+                verdicts += self._containment.run(rule, name, self._judge, rule, by_kind[kind]) or ()
         news = self.reporter.report(verdicts, self._step)
         if self._health is not None:
             self._containment.run(self._health, "health map", self._health.take, verdicts, self._step)
@@ -119,12 +118,15 @@ class Monitor:
         for sink in self._sinks:
             self._containment.run(sink, _sink_name(sink), sink.finish, summary)
 
-    def _judge(self, rule: Rule[Seen], seen: Seen) -> Verdict:
-        finding = rule.check(seen)
-        if finding is not None:
-            gated = finding.at(Severity.INFO) if rule.gated and self.is_learning else finding
-            finding = gated.at(self._severity_of(rule, gated))
-        return Verdict(rule=rule, seen=seen, finding=finding)
+    def _judge(self, rule: Rule[Seen], observations: Sequence[Seen]) -> list[Verdict]:
+        verdicts = []
+        for seen in observations:
+            finding = rule.check(seen)
+            if finding is not None:
+                gated = finding.at(Severity.INFO) if rule.gated and self.is_learning else finding
+                finding = gated.at(self._severity_of(rule, gated))
+            verdicts.append(Verdict(rule=rule, seen=seen, finding=finding))
+        return verdicts
 
     def _panel_charts(self, by_kind: Mapping[type[Seen], Sequence[Seen]]) -> list[Chart]:
         charts: list[Chart] = []

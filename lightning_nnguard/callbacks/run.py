@@ -142,19 +142,22 @@ class GuardRun:
 
     def start_batch(self, batch: object, batch_index: int) -> None:
         """Begin a training batch."""
-        self._see(self.probe.read())
+        if self.probe.is_pending:
+            self._see(self.probe.read())
         trainer, manual = self._trainer, not self._module.automatic_optimization
         steps = manual or (batch_index + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
         self._gaps.offer(batch)
-        self.probe.start_batch(batch, self.at(batch_index), steps=steps, manual=manual)
+        at = self.at(batch_index)
+        self.probe.start_batch(batch, at, steps=steps, manual=manual)
         if self._wants_pictures:
             self._wants_pictures = False
-            self._see([*batch_seen(batch, self.at(batch_index)), *filters_seen(self._module, self.at(batch_index))])
+            self._see([*batch_seen(batch, at), *filters_seen(self._module, at)])
 
     def before_backward(self, loss: Tensor) -> None:
         """Take the loss before its backward pass."""
         self.probe.before_backward(loss)
-        self._see(self.probe.found())
+        if self.probe.has_found:
+            self._see(self.probe.found())
 
     def after_backward(self) -> None:
         """Take the end of a backward pass."""
@@ -163,7 +166,8 @@ class GuardRun:
     def before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Take the moment before an optimizer moves weights."""
         self.probe.before_optimizer_step(optimizer)
-        self._see(self.probe.found())
+        if self.probe.has_found:
+            self._see(self.probe.found())
 
     def end_batch(self, outputs: object) -> None:
         """End a training batch."""

@@ -15,7 +15,7 @@ MAX_ROWS = 100
 MAX_PLACES = 10
 MESSAGE_WIDTH = 44
 
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "~": "&#126;"}
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "~": "&#126;"}
 
 
 def findings_text(findings: Sequence[Finding], step: int) -> TextChart:

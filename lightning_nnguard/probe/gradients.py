@@ -21,7 +21,7 @@ from lightning_nnguard.stats.histogram import NUM_BINS, histogram_counts, upper_
 from lightning_nnguard.stats.norms import local, square_sums
 from lightning_nnguard.stats.sample import take_sample
 
-SAMPLE = 4096
+SAMPLE = 2048
 _MAX_NORMS = 100
 
 
@@ -45,9 +45,10 @@ class GradientCollector:
 
     def __init__(self, parameters: Parameters, *, max_histograms: int, has_scaler: bool) -> None:
         self._parameters = parameters
-        self._chosen = spread(len(parameters), max_histograms)
-        self._slots = {index: slot for slot, index in enumerate(self._chosen)}
-        self._samples = torch.zeros(len(self._chosen), SAMPLE, device=parameters.device)
+        self._all_chosen = spread(len(parameters), max_histograms)
+        self._slots = {index: slot for slot, index in enumerate(self._all_chosen)}
+        self._samples = torch.zeros(len(self._all_chosen), SAMPLE, device=parameters.device)
+        self.draws_histograms = True
         self._zero_runs: dict[int, _ZeroRun] = {}
         self._windows = [StepWindow() for _ in parameters.infos]
         self._rates = StepWindow()
@@ -60,7 +61,11 @@ class GradientCollector:
         device = self._parameters.device
         self._squares = torch.zeros(len(self._parameters), device=device)
         self._present = torch.zeros(len(self._parameters), device=device)
-        self._counts = [0.0] * len(self._chosen)
+        self._counts = [0.0] * len(self._all_chosen)
+
+    @property
+    def _chosen(self) -> list[int]:
+        return self._all_chosen if self.draws_histograms else []
 
     def measure(self, others: set[int], scale: Tensor | None, rate: float, step: int) -> None:
         """Measure the gradients that an optimizer is about to use.
@@ -89,7 +94,7 @@ class GradientCollector:
         self._present[place] = 1.0
         for index, gradient in zip(indices, gradients, strict=True):
             slot = self._slots.get(index)
-            if slot is not None and gradient.numel():
+            if slot is not None and self.draws_histograms and gradient.numel():
                 self._counts[slot] = float(take_sample(gradient, self._samples[slot]))
                 if scale is not None:
                     self._samples[slot] /= scale

@@ -6,7 +6,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,7 @@ from lightning_nnguard.probe.ranks import Ranks
 Save = Callable[["BatchKept"], str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchKept:
+class BatchKept(NamedTuple):
     """A batch as it went into the training step.
 
     Attributes:
@@ -69,6 +69,7 @@ class NonFiniteWatch:
         self._input_flag: Tensor | None = None
         self._found_inputs: list[NonFiniteSeen] = []
         self._is_done = False
+        self._sentinel: Tensor | None = None
 
     def start_batch(self, batch: object, at: At, *, sampled: bool) -> None:
         """Keep a batch until its step is known to be good; on sampled steps look at its numbers."""
@@ -93,20 +94,28 @@ class NonFiniteWatch:
         at = self._kept[-1].at
         if self._late is not None:
             self._late.push(loss.detach(), at)
-        elif not math.isfinite(loss.detach().sum().item()):
+        elif not math.isfinite(loss.item() if loss.numel() == 1 else loss.detach().sum().item()):
             self._investigate(at)
 
     def check_gradients(self) -> None:
         """Look at the gradient of the model's first parameter: what goes bad anywhere behind it comes through there."""
         if self._is_done or not self._immediate or not self._kept:
             return
-        first = next((info.tensor.grad for info in self._parameters.infos if info.tensor.grad is not None), None)
-        if first is None or first.is_sparse or hasattr(first, "to_local"):
-            return
-        if not math.isfinite(torch.linalg.vector_norm(first).item()):
+        first = self._first_gradient()
+        if first is not None and not math.isfinite(first.sum().item()):
             bad = [info for info in self._parameters.infos if info.tensor.grad is not None and not is_finite(info.tensor.grad)]
             if bad:
                 self._found_gradient(bad[-1].name, len(bad), self._kept[-1])
+
+    def _first_gradient(self) -> Tensor | None:
+        """Return the smallest gradient of the model's first module that has any; its bias, as a rule."""
+        if self._sentinel is None:
+            trained = [info for info in self._parameters.infos if info.tensor.grad is not None]
+            module = trained[0].name.rpartition(".")[0] if trained else ""
+            first = [info.tensor for info in trained if info.name.rpartition(".")[0] == module]
+            self._sentinel = min(first, key=lambda each: each.numel(), default=None)
+        gradient = None if self._sentinel is None else self._sentinel.grad
+        return None if gradient is None or gradient.is_sparse or hasattr(gradient, "placements") else gradient
 
     def _found_gradient(self, where: str, num_bad: int, kept: BatchKept, origin: str = "") -> None:
         self._is_done = True
@@ -176,6 +185,11 @@ class NonFiniteWatch:
                 )
             )
         return found
+
+    @property
+    def has_found(self) -> bool:
+        """Whether there is something for `take`."""
+        return bool(self._events) and self._ranks.world_size == 1
 
     def take(self) -> Sequence[NonFiniteSeen]:
         """Return what was found, on a single process; on several, `observe` tells it, when all ranks listen."""

@@ -32,6 +32,9 @@ from lightning_nnguard.probe.updates import UpdateCollector
 _ACTIVATIONS = {o.ActivationSeen, o.ActivationProfileSeen, o.DeadUnitsSeen}
 _GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, o.UpdateSeen}
 _UPDATES = {o.UpdateSeen, o.UpdateProfileSeen}
+#: Sampled steps that all draw histograms, and then every so manieth: TensorBoard keeps 100 to 500 of them anyway.
+_ALL_HISTOGRAMS = 20
+_HISTOGRAMS_EVERY = 4
 #: Steps before the budget is judged, and the longest cadence that it may lead to.
 _BUDGET_AFTER = 100
 _MAX_CADENCE = 10_000
@@ -206,6 +209,9 @@ class Probe:
         if not self._is_sampling:
             return
         self._measured.clear()
+        for collector in (self._activations, self._gradients):
+            if collector is not None:
+                collector.draws_histograms = self.num_sampled < _ALL_HISTOGRAMS or self.num_sampled % _HISTOGRAMS_EVERY == 0
         if self.modes is not None:
             self.modes.stage = "train"
         if "forward watch" not in self._off:
@@ -255,7 +261,7 @@ class Probe:
             loss: shape (), the batch's loss; None when the step returned none.
         """
         if loss is not None and self.losses is not None:
-            self.losses.push(loss.detach().reshape(-1)[0], self._at)
+            self.losses.push(loss.detach() if loss.dim() == 0 else loss.detach().reshape(()), self._at)
         if not self._is_sampling:
             return []
         self._is_sampling = False
@@ -334,9 +340,19 @@ class Probe:
                 f"it samples every {self.every_n_steps} steps from now on"
             )
 
+    @property
+    def has_found(self) -> bool:
+        """Whether there is something for `found`."""
+        return self._nonfinite is not None and self._nonfinite.has_found
+
     def found(self) -> Sequence[o.Seen]:
         """Return non-finite values found since the last call, without waiting for the next sampled step (single process)."""
         return self._nonfinite.take() if self._nonfinite is not None else ()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a sampled step waits to be read."""
+        return self._pending is not None
 
     # -- evaluation ----------------------------------------------------------------------------------------------------------
 

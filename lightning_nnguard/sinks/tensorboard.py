@@ -12,6 +12,7 @@ from lightning_nnguard.panels.chart import Chart, HistogramChart, ImageChart, La
 from lightning_nnguard.sinks.sink import RunSummary
 
 if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
     from torch.utils.tensorboard import SummaryWriter
 
 CATEGORY = "nnguard"
@@ -40,11 +41,9 @@ class TensorBoardSink:
 
     def draw(self, charts: Sequence[Chart]) -> None:
         """Write the charts of one step."""
-        self._scalars([chart for chart in charts if isinstance(chart, ScalarChart)])
+        self._numbers([chart for chart in charts if isinstance(chart, ScalarChart | HistogramChart)])
         for chart in charts:
             match chart:
-                case HistogramChart():
-                    self._histogram(chart)
                 case ImageChart():
                     self._writer.add_image(chart.tag, chart.pixels, chart.step, dataformats="HWC")
                 case TextChart():
@@ -59,18 +58,18 @@ class TensorBoardSink:
         """Write to disk what is left."""
         self._writer.flush()
 
-    def _scalars(self, charts: Sequence[ScalarChart]) -> None:
-        """Write all scalars of a step as one event: 200 take 0.14 ms, one by one 0.93 ms."""
-        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-
+    def _numbers(self, charts: Sequence[ScalarChart | HistogramChart]) -> None:
+        """Write all scalars and histograms of a step as one event: each event is a hand-over to the writer's thread."""
         for step in dict.fromkeys(chart.step for chart in charts):
-            values = {chart.tag: chart.value for chart in charts if chart.step == step}
-            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+            chosen = [chart for chart in charts if chart.step == step]
             try:
-                self._writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]
+                self._writer._get_file_writer().add_summary(_summary(chosen), step)  # type: ignore[no-untyped-call]
             except (AttributeError, TypeError):  # a compatible writer: other insides, or other classes of messages
-                for tag, value in values.items():
-                    self._writer.add_scalar(tag, value, step)
+                for chart in chosen:
+                    if isinstance(chart, ScalarChart):
+                        self._writer.add_scalar(chart.tag, chart.value, step)
+                    else:
+                        self._histogram(chart)
 
     def _histogram(self, chart: HistogramChart) -> None:
         self._writer.add_histogram_raw(
@@ -98,3 +97,20 @@ class TensorBoardSink:
         }
         self._writer.add_custom_scalars({CATEGORY: content})
         _LAYOUTS[self._writer] = merged
+
+
+def _summary(charts: Sequence[ScalarChart | HistogramChart]) -> Summary:
+    """Return TensorBoard's message for the scalars and histograms of one step."""
+    from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+
+    values = []
+    for chart in charts:
+        if isinstance(chart, ScalarChart):
+            values.append(Summary.Value(tag=chart.tag, simple_value=chart.value))
+            continue
+        histogram = HistogramProto(
+            min=chart.low, max=chart.high, num=sum(chart.counts), sum=chart.total, sum_squares=chart.total_squares,
+            bucket_limit=chart.upper_edges, bucket=chart.counts,
+        )  # fmt: skip
+        values.append(Summary.Value(tag=chart.tag, histo=histogram))
+    return Summary(value=values)

@@ -58,13 +58,14 @@ def take_sample(values: Tensor, out: Tensor) -> int:
         Number of elements written to the front of `out`; the rest is set to 0.
     """
     flat = memory_flat(values)
-    width = out.shape[0]
-    count = min(flat.shape[0], width)
-    if flat.shape[0] == count:
-        out[:count].copy_(flat)
-    else:
-        picked = flat[sample_index(flat.shape[0], width, flat.device)]
-        out.copy_(picked)
-    if count < width:
-        out[count:].zero_()
-    return count
+    width, total = out.shape[0], flat.shape[0]
+    if total > width:
+        index = sample_index(total, width, flat.device)
+        if flat.dtype == out.dtype:
+            torch.index_select(flat, 0, index, out=out)
+        else:
+            out.copy_(flat.index_select(0, index))
+        return width
+    out[:total].copy_(flat)
+    out[total:].zero_()
+    return total

@@ -14,7 +14,18 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of the sanitizer that TensorBoard brings
     from tensorboard.plugin_util import markdown_to_safe_html
 
-HOSTILE = ["a<script>alert(1)</script>", "a|b", "a]b[c](d)", "__init__", "*x* `y`", "&lt;b&gt;", "#1. \\ ~~z~~", "<!-- -->", "1. x"]
+HOSTILE = [
+    "a<script>alert(1)</script>",
+    "a<h1>b</h1><hr>",
+    "a|b",
+    "a]b[c](d)",
+    "__init__",
+    "*x* `y`",
+    "&lt;b&gt;",
+    "#1. \\ ~~z~~",
+    "<!-- -->",
+    "1. x",
+]
 
 
 def rows(findings: list[Finding]) -> list[list[str]]:

@@ -145,6 +145,11 @@ def test_map_takes_any_name(name: str) -> None:
     assert chart.pixels.shape[1] <= 1400
 
 
+def test_a_name_is_one_line() -> None:
+    odd, plain = (health_map(watched([{name: 30}])).pixels for name in ("line\nbreak", "line break"))
+    assert np.array_equal(odd, plain)
+
+
 def test_map_of_nothing_is_a_small_picture() -> None:
     chart = health_map(Health())
     assert chart.pixels.shape == (60, 480, 3)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _clean_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Trainers write where they stand; and a mode that one test leaves behind must not reach the next."""
+    if "callbacks" in request.path.parts or "probe" in request.path.parts:
+        monkeypatch.chdir(tmp_path)
+    yield
+    assert not torch.overrides._get_current_function_mode_stack(), "a function mode is left on the stack"
