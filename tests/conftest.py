@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+torch.set_num_threads(1)  # the programs are tiny: threads cost more than they give, most of all beside other test processes
+
 
 @pytest.fixture(autouse=True)
 def _clean_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -166,8 +165,3 @@ def hooks_in(module: nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()
 
 #: Tables that look like hooks and are the modules' own.
 _OWN = {"_non_persistent_buffers_set", "_load_state_dict_pre_hooks", "_state_dict_hooks"}
-
-
-def twin(module: Any) -> Any:
-    """Return a deep copy."""
-    return copy.deepcopy(module)

@@ -26,10 +26,10 @@ def new(root: Path, family: str, name: str, *options: str) -> Result:
 def root(tmp_path: Path) -> Path:
     """Folder with what a rule stands on, and no more: mypy would follow the public names into torch and Lightning."""
     package = tmp_path / "lightning_nnguard"
-    shutil.copytree(ROOT / "lightning_nnguard" / "rules", package / "rules", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("rules", "observation"):
+        shutil.copytree(ROOT / "lightning_nnguard" / name, package / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__", "test_*", "conftest.py"))
-    for name in ("finding.py", "observation.py"):
-        shutil.copy(ROOT / "lightning_nnguard" / name, package)
+    shutil.copy(ROOT / "lightning_nnguard" / "finding.py", package)
     (package / "__init__.py").touch()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

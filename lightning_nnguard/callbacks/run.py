@@ -23,9 +23,10 @@ from lightning_nnguard.panels.panel import Panel
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.nonfinite import BatchKept
 from lightning_nnguard.probe.pictures import batch_seen, filters_seen
-from lightning_nnguard.probe.probe import Probe, ProbeSettings
+from lightning_nnguard.probe.probe import Probe
 from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.probe.replay import save_batch
+from lightning_nnguard.probe.settings import ProbeSettings
 from lightning_nnguard.sinks.sink import RunSummary
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from torch.overrides import TorchFunctionMode
+from torch._C import _len_torch_function_stack
+from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 
 class Listener(Protocol):
@@ -54,5 +55,16 @@ class CallWatch(TorchFunctionMode):
         if on and not self._is_on:
             self.__enter__()  # type: ignore[no-untyped-call]
         elif not on and self._is_on:
-            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self._leave()
         self._is_on = on
+
+    def _leave(self) -> None:
+        """Take this mode, and no other, off the stack: the user, or another guard, may have entered one since."""
+        above: list[TorchFunctionMode] = []
+        while _len_torch_function_stack():
+            mode = _pop_mode()
+            if mode is self:
+                break
+            above.append(mode)
+        for mode in reversed(above):
+            _push_mode(mode)

@@ -21,4 +21,5 @@ def compiled_modules(model: nn.Module) -> set[int]:
 def compile_is_used(model: nn.Module) -> bool:
     """Return whether this process runs compiled code: a function mode over it would be traced, and recompiled with it."""
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
-    return bool(compiled_modules(model)) or bool(getattr(dynamo, "cached_backends", None))
+    backends = getattr(dynamo, "cached_backends", {}).values()  # None stands for `torch._dynamo.disable`, in each optimizer
+    return bool(compiled_modules(model)) or any(backend is not None for backend in backends)

@@ -41,6 +41,9 @@ class GradientCollector:
         parameters: The model's parameters.
         max_histograms: Parameters that get a histogram; 0 for none.
         has_scaler: Whether a gradient scaler is in use.
+
+    Attributes:
+        norms: Gradient norms of the latest sampled step by parameter name; empty when one was not finite.
     """
 
     def __init__(self, parameters: Parameters, *, max_histograms: int, has_scaler: bool) -> None:
@@ -54,6 +57,7 @@ class GradientCollector:
         self._rates = StepWindow()
         self._norms: deque[tuple[int, float]] = deque(maxlen=_MAX_NORMS)
         self._num_skips = 0
+        self.norms: dict[str, float] = {}
         self._has_scaler = has_scaler
         self._clear()
 
@@ -126,6 +130,7 @@ class GradientCollector:
         """Turn the merged numbers of one sampled step into observations."""
         num, chosen = len(self._parameters), len(self._chosen)
         squares, present = sums[:num], sums[num : 2 * num]
+        self.norms = {}
         bad = [i for i in range(num) if present[i] > 0 and not math.isfinite(squares[i])]
         if bad:
             return self._bad(bad, at)
@@ -165,6 +170,7 @@ class GradientCollector:
     def _gradient(self, index: int, norm: float, at: At) -> GradientSeen:
         info = self._parameters.infos[index]
         rms = norm / math.sqrt(info.tensor.numel())
+        self.norms[info.name] = norm
         self._windows[index].add(at.step, rms)
         if norm > 0:
             self._zero_runs.pop(index, None)

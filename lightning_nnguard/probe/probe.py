@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
@@ -17,50 +16,27 @@ from lightning_nnguard import observation as o
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
 from lightning_nnguard.probe.at import At
-from lightning_nnguard.probe.collector import Collector, Numbers
+from lightning_nnguard.probe.cadence import Cadence
+from lightning_nnguard.probe.collector import Collector
 from lightning_nnguard.probe.compiled import compile_is_used
+from lightning_nnguard.probe.exchange import Exchange
 from lightning_nnguard.probe.forward import Extra, ForwardWatch
 from lightning_nnguard.probe.gradients import GradientCollector
 from lightning_nnguard.probe.losses import LossCollector
 from lightning_nnguard.probe.modes import ModeCollector
 from lightning_nnguard.probe.nonfinite import NonFiniteWatch, Save
 from lightning_nnguard.probe.parameters import Parameters, learning_rates
-from lightning_nnguard.probe.ranks import Ranks, pack
-from lightning_nnguard.probe.schedule import DENSE_EVERY, is_sampled
+from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.schedule import is_sampled
+from lightning_nnguard.probe.settings import ProbeSettings
 from lightning_nnguard.probe.updates import UpdateCollector
 
 _ACTIVATIONS = {o.ActivationSeen, o.ActivationProfileSeen, o.DeadUnitsSeen}
-_GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, o.UpdateSeen}
 _UPDATES = {o.UpdateSeen, o.UpdateProfileSeen}
+_GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, *_UPDATES}
 #: Sampled steps that all draw histograms, and then every so manieth: TensorBoard keeps 100 to 500 of them anyway.
 _ALL_HISTOGRAMS = 20
 _HISTOGRAMS_EVERY = 4
-#: Steps before the budget is judged, and the longest cadence that it may lead to.
-_BUDGET_AFTER = 100
-_MAX_CADENCE = 10_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeSettings:
-    """What the probe may do.
-
-    Attributes:
-        wanted: Kinds of observation that rules and panels ask for.
-        every_n_steps: Length of the sampling window in steps.
-        budget: Largest share of the run's time, 0 to 1; None for no limit.
-        sync: Whether an accelerator is waited for, to find non-finite values before the weights are spoilt.
-        snapshot_bytes: Byte budget of the parameter copies; None for the default.
-        activation_histograms: Layers with an activation histogram.
-        gradient_histograms: Parameters with a gradient histogram.
-    """
-
-    wanted: Collection[type[o.Seen]]
-    every_n_steps: int = 50
-    budget: float | None = None
-    sync: bool = False
-    snapshot_bytes: int | None = None
-    activation_histograms: int = 0
-    gradient_histograms: int = 0
 
 
 class Probe:
@@ -93,7 +69,7 @@ class Probe:
     ) -> None:
         self._model, self._settings, self._ranks = model, settings, ranks
         self._optimizers, self._scaler_scale, self._has_scaler, self._note = optimizers, scaler_scale, has_scaler, note
-        self.every_n_steps = settings.every_n_steps
+        self.cadence = Cadence(settings.every_n_steps, settings.budget)
         self.num_sampled = 0
         self.seconds = 0.0
         self._began = perf_counter()
@@ -111,14 +87,12 @@ class Probe:
             else None
         )
         self._updates = (
-            UpdateCollector(self._parameters, max_bytes=settings.snapshot_bytes, has_scaler=has_scaler)
-            if wanted & _UPDATES and len(self._parameters)
+            UpdateCollector(self._parameters, max_bytes=settings.snapshot_bytes, has_scaler=has_scaler, gradients=self._gradients)
+            if wanted & _UPDATES and self._gradients is not None
             else None
         )
         needs_loss = wanted & {o.LossSeen, o.NonFiniteSeen, o.GapSeen}
-        self.losses = (
-            LossCollector(ranks=ranks, device=device, num_slots=self._num_slots(self.every_n_steps)) if needs_loss else None
-        )
+        self.losses = LossCollector(ranks=ranks, device=device, num_slots=self.cadence.max_gap) if needs_loss else None
         self.modes = (
             ModeCollector(model, ranks=ranks, device=device, optimized=lambda: set(learning_rates(self._optimizers())))
             if wanted & {o.ModeSeen, o.GapSeen}
@@ -135,18 +109,13 @@ class Probe:
             ("non-finite", self._nonfinite), ("losses", self.losses), ("activations", self._activations),
             ("gradients", self._gradients), ("updates", self._updates), ("modes", self.modes),
         ]  # fmt: skip
-        self._collectors: dict[str, Collector] = {name: each for name, each in named if each is not None}
+        collectors = {name: each for name, each in named if each is not None}
+        self._exchange = Exchange(collectors, ranks=ranks, device=device, on_error=self._failed)
         self._off: set[str] = set()
         self._at = At(step=0, epoch=0, batch_index=0)
         self._is_sampling = False
-        self._pending: tuple[Tensor, Tensor, torch.Event | None, At] | None = None
         self._step_hooks: list[RemovableHandle] = []
         self._measured: set[int] = set()
-
-    @staticmethod
-    def _num_slots(every_n_steps: int) -> int:
-        """Return how many steps can lie between two sampled ones: one at the start of a window, the next at the end of the next."""
-        return 2 * max(every_n_steps, DENSE_EVERY) + 1
 
     def _extra_listeners(self) -> Extra:
         table: Extra = {}
@@ -202,7 +171,7 @@ class Probe:
             manual: Whether the user steps the optimizers by hand.
         """
         self._at = at
-        self._is_sampling = steps and is_sampled(at.step, self.every_n_steps)
+        self._is_sampling = steps and is_sampled(at.step, self.cadence.every_n_steps)
         if self._nonfinite is not None:
             watch = self._nonfinite
             self._attempt("non-finite", lambda: watch.start_batch(batch, at, sampled=self._is_sampling))
@@ -269,9 +238,9 @@ class Probe:
         self.num_sampled += 1
         if self._updates is not None:
             self._attempt("updates", self._updates.measure)
-        self._send()
-        seen = self.read() if self._parameters.device.type == "cpu" else []
-        return seen
+        device = self._parameters.device
+        self._exchange.send(torch.tensor([self.total_seconds, perf_counter() - self._began], device=device), self._at)
+        return self.read() if device.type == "cpu" else []
 
     def _detach(self) -> None:
         self._forward.detach()
@@ -279,66 +248,22 @@ class Probe:
             handle.remove()
         self._step_hooks.clear()
 
-    def _send(self) -> None:
-        """Pack all numbers, merge them over ranks, and start copying them to the host."""
-        device = self._parameters.device
-        elapsed = torch.tensor([self.seconds, perf_counter() - self._began], device=device)
-        sums, maxima = [elapsed], []
-        for name, collector in self._collectors.items():
-            sizes = collector.sizes
-            packed = [torch.zeros(size, device=device) for size in sizes]
-            if name not in self._off:
-                try:
-                    packed = list(collector.pack())
-                except Exception as error:
-                    self._failed(error, name)
-            sums.append(packed[0])
-            maxima.append(packed[1])
-        merged_sums, merged_maxima = pack(sums, device), pack(maxima, device)
-        self._ranks.merge(merged_sums, merged_maxima)
-        self._sizes = {name: (len(s), len(m)) for name, s, m in zip(self._collectors, sums[1:], maxima, strict=True)}
-        if device.type == "cpu":
-            self._pending = merged_sums, merged_maxima, None, self._at
-            return
-        hosts = [torch.empty(each.shape, pin_memory=True) for each in (merged_sums, merged_maxima)]
-        for host, each in zip(hosts, (merged_sums, merged_maxima), strict=True):
-            host.copy_(each, non_blocking=True)
-        event = torch.Event(device)
-        event.record()
-        self._pending = hosts[0], hosts[1], event, self._at
-
     def read(self) -> list[o.Seen]:
         """Return the observations of the last sampled step, once; empty when they have been read."""
-        if self._pending is None:
+        result = self._exchange.read(2)
+        if result is None:
             return []
-        (sums, maxima, event, at), self._pending = self._pending, None
-        if event is not None:
-            event.synchronize()
-        sum_numbers, max_numbers = sums.numpy(), maxima.numpy()
-        self._keep_budget(sum_numbers[:2], at)
-        seen: list[o.Seen] = []
-        sum_offset, max_offset = 2, 0
-        for name, collector in self._collectors.items():
-            num_sums, num_maxima = self._sizes[name]
-            part = sum_numbers[sum_offset : sum_offset + num_sums], max_numbers[max_offset : max_offset + num_maxima]
-            sum_offset, max_offset = sum_offset + num_sums, max_offset + num_maxima
-            self._attempt(name, partial(_collect, collector, part, at, seen))
-            if name == "gradients" and self._updates is not None:
-                self._updates.gradient_norms = {each.where: each.norm for each in seen if isinstance(each, o.GradientSeen)}
-        return seen
-
-    def _keep_budget(self, elapsed: Numbers, at: At) -> None:
-        budget = self._settings.budget
-        if budget is None or at.step < _BUDGET_AFTER or elapsed[0] <= budget * elapsed[1]:
-            return
-        if self.every_n_steps * 2 <= _MAX_CADENCE:
-            self.every_n_steps *= 2
+        (guard_seconds, run_seconds), at, by_collector = result
+        if self.cadence.stretch(at.step, float(guard_seconds), float(run_seconds)):
             if self.losses is not None:
-                self.losses.resize(self._num_slots(self.every_n_steps))
-            self._note(
-                f"step {at.step}: the guard took {elapsed[0] / elapsed[1]:.1%} of the time, over its budget of {budget:.1%}; "
-                f"it samples every {self.every_n_steps} steps from now on"
-            )
+                self.losses.resize(self.cadence.max_gap)
+            self._note(f"from step {at.step} on, one of {self.every_n_steps} steps is sampled, to keep the budget")
+        return [seen for part in by_collector.values() for seen in part]
+
+    @property
+    def every_n_steps(self) -> int:
+        """Length of the sampling window, in steps."""
+        return self.cadence.every_n_steps
 
     @property
     def has_found(self) -> bool:
@@ -352,7 +277,7 @@ class Probe:
     @property
     def is_pending(self) -> bool:
         """Whether a sampled step waits to be read."""
-        return self._pending is not None
+        return self._exchange.is_pending
 
     # -- evaluation ----------------------------------------------------------------------------------------------------------
 
@@ -393,10 +318,6 @@ class Probe:
     def total_seconds(self) -> float:
         """Wall-clock seconds that the guard took, inside its hooks and inside the model's forward."""
         return self.seconds + self._forward.seconds
-
-
-def _collect(collector: Collector, part: tuple[Numbers, Numbers], at: At, seen: list[o.Seen]) -> None:
-    seen.extend(collector.observe(*part, at))
 
 
 def _before_raw_step(probe: Probe, optimizer: Optimizer, args: object, kwargs: object) -> None:

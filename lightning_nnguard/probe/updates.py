@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_nnguard.observation import Seen, UpdateProfileSeen, UpdateSeen
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Numbers
+from lightning_nnguard.probe.gradients import GradientCollector
 from lightning_nnguard.probe.parameters import Parameters
 from lightning_nnguard.probe.ranks import pack
 from lightning_nnguard.probe.window import StepWindow
@@ -40,9 +41,10 @@ class UpdateCollector:
         parameters: The model's parameters.
         max_bytes: Byte budget of the copies; None for 256 MiB or 5 % of the parameters, whichever is larger.
         has_scaler: Whether a gradient scaler is in use.
+        gradients: Collector of the gradients, read before this one.
     """
 
-    def __init__(self, parameters: Parameters, *, max_bytes: int | None, has_scaler: bool) -> None:
+    def __init__(self, parameters: Parameters, *, max_bytes: int | None, has_scaler: bool, gradients: GradientCollector) -> None:
         self._parameters = parameters
         sizes = [info.tensor.numel() * info.tensor.element_size() for info in parameters.infos]
         budget = max(SNAPSHOT_BYTES, int(SNAPSHOT_SHARE * sum(sizes))) if max_bytes is None else max_bytes
@@ -56,8 +58,8 @@ class UpdateCollector:
         self._before: list[tuple[int, Tensor]] = []
         self._results: tuple[Tensor, Tensor, Tensor] | None = None
         self._learning_rates: Mapping[int, float] = {}
-        self.gradient_norms: dict[str, float] = {}
         self._has_scaler = has_scaler
+        self._gradients = gradients
 
     @torch.no_grad()
     def snapshot(self, rates: Mapping[int, float], step: int) -> None:
@@ -135,7 +137,7 @@ class UpdateCollector:
         window.add(at.step, ratio)
         held = id(info.tensor) in self._learning_rates
         rate = self._learning_rates.get(id(info.tensor), max(self._learning_rates.values(), default=0.0))
-        gradient = self.gradient_norms.get(info.name)
+        gradient = self._gradients.norms.get(info.name)
         skipped = self._has_scaler and gradient is None and update == 0
         if update == 0 and rate > 0 and gradient and not skipped:
             run = self._still.get(index)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 from lightning_nnguard import NNGuard, NNGuardWarning
 from lightning_nnguard.callbacks.run import GuardRun
-from lightning_nnguard.monitor import Monitor
 from lightning_nnguard.probe.probe import Probe
 from tests import programs
 from tests.programs import DROP_INS, Classifier, drop_in, fit, hooks_in, loader, random_state, seed, trainer
@@ -178,7 +179,8 @@ def test_all_together_are_bit_identical_and_sample(program: str, monkeypatch: py
     assert after.hooks == []
     assert notes == []
     assert len(sampled) == len(DROP_INS)
-    assert min(sampled) >= 3
+    assert min(sampled) >= 1
+    assert max(sampled) >= 5
 
 
 def test_the_comparison_sees_a_difference() -> None:
@@ -265,7 +267,7 @@ class Skips(Classifier):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
         return -1 if batch_idx == 4 else None
 
-    def on_validation_epoch_start(self) -> None:
+    def on_train_epoch_end(self) -> None:
         leaves_nothing(self, self.trainer)
 
 
@@ -329,7 +331,7 @@ def test_a_default_device_set_within_a_step_stays() -> None:
 def test_checkpoints_need_no_guard_to_be_loaded(tmp_path: Path) -> None:
     made = fit(Classifier(), *(drop_in(name) for name in DROP_INS), max_epochs=1)
     made.save_checkpoint(tmp_path / "run.ckpt")
-    torch.save(made.lightning_module, tmp_path / "module.pt")
+    torch.save(made.lightning_module.net, tmp_path / "module.pt")
     script = tmp_path / "load.py"
     script.write_text(
         "import sys\n"
@@ -358,8 +360,8 @@ def boom(*args: Any, **kwargs: Any) -> Any:
 
 
 PARTS: dict[str, tuple[str, str]] = {
-    "a rule": ("lightning_nnguard.rules.activations.dead_units.DeadUnits.check", "rule NNG301"),
-    "a panel": ("lightning_nnguard.callbacks.nn_guard.PANELS", "panel"),
+    "a rule": ("lightning_nnguard.rules.updates.update_too_large.UpdateTooLarge.check", "rule NNG501"),
+    "the panels": ("lightning_nnguard.monitor.Monitor._panel_charts", "the guard is off"),
     "a sink's finding": ("lightning_nnguard.sinks.console.ConsoleSink.announce", ""),
     "a collector's pack": ("lightning_nnguard.probe.activations.ActivationCollector.pack", "activations"),
     "a collector's observe": ("lightning_nnguard.probe.gradients.GradientCollector.observe", "gradients"),
@@ -381,12 +383,12 @@ PARTS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("part", [part for part in PARTS if part != "a panel"])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_fault_of_the_guard_is_told_once_and_training_goes_on(
     part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target, note = PARTS[part]
-    monkeypatch.setattr(target, boom)
+    monkeypatch.setattr(target, wraps(pkgutil.resolve_name(target))(boom))  # a rule subscribes by its annotation
     guard = NNGuard(every_n_steps=1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NNGuardWarning)
@@ -399,23 +401,13 @@ def test_a_fault_of_the_guard_is_told_once_and_training_goes_on(
         assert told.count("ZeroDivisionError: ours") == 1, told
 
 
-def test_a_panel_that_raises_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from lightning_nnguard.callbacks import nn_guard
-    from lightning_nnguard.observation import UpdateSeen
-
-    def broken_panel(seen: list[UpdateSeen]) -> list[Any]:
-        raise ZeroDivisionError("ours")
-
-    broken_panel.__annotations__["seen"] = "Sequence[UpdateSeen]"
-    monkeypatch.setattr(nn_guard, "PANELS", ())
-    guard = NNGuard(every_n_steps=1)
-    monkeypatch.setattr(Monitor, "_panel_charts", boom)
-    after = run(Classifier, {}, guard)
-    assert same(after.state, bare("plain").state)
-    assert capsys.readouterr().err.count("ZeroDivisionError: ours") == 1
-
-
 def test_a_probe_that_fails_to_close_does_not_hide_the_users_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Probe, "close", boom)
+    close = Probe.close
+
+    def close_and_fail(self: Probe) -> None:
+        close(self)
+        boom()
+
+    monkeypatch.setattr(Probe, "close", close_and_fail)
     with pytest.raises(ValueError, match="theirs"):
         fit(Broken("validation_step", ValueError("theirs")), NNGuard(every_n_steps=50), validation=loader(24))

@@ -1,0 +1,65 @@
+"""What is seen of gradients: unscaled, before clipping, merged over ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lightning_nnguard.observation.seen import ParameterKind, Seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientSeen(Seen):
+    """Gradient of one parameter on one sampled step: unscaled, before clipping, merged over ranks.
+
+    Attributes:
+        kind: Kind of parameter; "norm" is the gain or bias of a normalisation layer.
+        num_dims: Dimensions of the parameter.
+        norm: L2 norm.
+        rms: norm / sqrt(number of elements).
+        zero_span: Steps from the first to the last sampled step of the current unbroken run of exactly zero gradients; 0 when
+            this gradient is not zero.
+        num_zero_samples: Sampled steps in that run.
+        zero_epochs: Whole epochs in that run.
+    """
+
+    kind: ParameterKind
+    num_dims: int
+    norm: float
+    rms: float
+    zero_span: int = 0
+    num_zero_samples: int = 0
+    zero_epochs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientProfileSeen(Seen):
+    """Gradient RMS of all trainable weight matrices, in model order, as medians over the latest sampled steps.
+
+    Attributes:
+        layers: Parameter names (weights with at least two dimensions), in model order.
+        rms: Median over the window of each one's gradient RMS.
+        span: Steps from the first to the last sampled step in the window.
+        num_samples: Sampled steps in the window.
+        in_warmup: Whether the learning rate rose within the window.
+        frozen_stem: Whether the first weight matrix of the model is frozen.
+    """
+
+    layers: tuple[str, ...]
+    rms: tuple[float, ...]
+    span: int
+    num_samples: int
+    in_warmup: bool = False
+    frozen_stem: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientNormSeen(Seen):
+    """Total gradient norm on the latest sampled steps, before clipping.
+
+    Attributes:
+        norms: Norms, oldest first, this step's last; at most 100.
+        steps: The steps they were taken at.
+    """
+
+    norms: tuple[float, ...]
+    steps: tuple[int, ...]

@@ -1,0 +1,69 @@
+"""What is seen of losses and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lightning_nnguard.observation.seen import Seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSeen(Seen):
+    """The training loss so far, one value a step, mean over ranks; only finite values.
+
+    Attributes:
+        num_steps: Steps with a loss since training began.
+        steps_per_epoch: Steps of one epoch; None when unknown.
+        first: First loss.
+        recent: The latest losses, oldest first; at most 128.
+        smoothed: The latest exponentially smoothed loss (decay 0.95, bias-corrected).
+        smoothed_recent: The latest smoothed losses, oldest first; at most 128.
+        smoothed_min: Smallest smoothed loss after the first 5 steps.
+        smoothed_min_step: Step of that minimum.
+        peak: Largest loss after the first 5 steps; -inf is never seen: equals `first` while there are no more than 5 steps.
+        peak_step: Step of that peak.
+        chance: Loss of a constant prediction (label entropy in nats, or target variance), when the loss call was recognised and
+            is the whole loss; None otherwise.
+        loss_name: The recognised call, such as "cross_entropy"; "" otherwise.
+    """
+
+    num_steps: int
+    steps_per_epoch: int | None = None
+    first: float
+    recent: tuple[float, ...]
+    smoothed: float
+    smoothed_recent: tuple[float, ...]
+    smoothed_min: float
+    smoothed_min_step: int
+    peak: float
+    peak_step: int
+    chance: float | None = None
+    loss_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapSeen(Seen):
+    """One metric on training and on validation data, evaluation by evaluation. `where` is the metric's common name.
+
+    Attributes:
+        mode: "min" when lower is better (losses), "max" when higher is.
+        train: Values on training data, oldest first.
+        validation: Values on validation data, oldest first, as many.
+        train_name: Name under which the training value was logged.
+        validation_name: Name under which the validation value was logged.
+        fair: Whether both were measured by the same code in eval mode.
+        chance: Chance level of the training loss when known and this metric is that loss; None otherwise.
+        regularised: Whether dropout or other train-only noise was seen in training.
+        final: Whether training has ended.
+    """
+
+    mode: Literal["min", "max"]
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+    train_name: str
+    validation_name: str
+    fair: bool = False
+    chance: float | None = None
+    regularised: bool = False
+    final: bool = False
