@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightning_nnguard.finding import Finding
-from lightning_nnguard.non_finite import quantity_of
-from lightning_nnguard.observation import ActivationSeen, DeadUnitsSeen, GradientSeen, NonFiniteSeen, Seen, UpdateSeen
+from lightning_nnguard.observation import ActivationSeen, DeadUnitsSeen, GradientSeen, NonFiniteSeen, Quantity, Seen, UpdateSeen
 from lightning_nnguard.panels.chart import Chart
 from lightning_nnguard.panels.findings_text import findings_text
 from lightning_nnguard.panels.health import OK, Health, extend
 from lightning_nnguard.panels.health_map import health_map
 from lightning_nnguard.verdict import Verdict
+
+_QUANTITIES: dict[type[Seen], Quantity] = {
+    ActivationSeen: "activation",
+    DeadUnitsSeen: "activation",
+    GradientSeen: "gradient",
+    UpdateSeen: "parameter",
+}
 
 
 class HealthLog:
@@ -54,8 +60,9 @@ def _layer(seen: Seen) -> str | None:
 
     A layer and its parameters share one row, so a parameter stands for its module. What held NaN is a layer, too.
     """
-    quantity = seen.quantity if isinstance(seen, NonFiniteSeen) else quantity_of(seen)
-    is_layer = isinstance(seen, ActivationSeen | DeadUnitsSeen | GradientSeen | UpdateSeen | NonFiniteSeen) and bool(seen.where)
-    if not is_layer or quantity not in ("activation", "gradient", "parameter"):
+    if not seen.where:
         return None
-    return seen.where if quantity == "activation" else seen.where.rpartition(".")[0] or seen.where
+    quantity = seen.quantity if isinstance(seen, NonFiniteSeen) else _QUANTITIES.get(type(seen))
+    if quantity == "activation":
+        return seen.where
+    return seen.where.rpartition(".")[0] or seen.where if quantity in ("gradient", "parameter") else None

@@ -49,12 +49,16 @@ class Reporter:
             verdicts: All verdicts of the round: one sampled step, or one validation.
             step: Step of the round.
         """
+        # A place that never fired has nothing to recover from: most verdicts end here.
+        matters = [verdict for verdict in verdicts if verdict.finding is not None or verdict.place in self._streaks]
+        if not matters:
+            return []
         judged: dict[str, dict[Place, Verdict]] = {}
-        for place, verdict in by_place(verdicts).items():
+        for place, verdict in by_place(matters).items():
             self._streaks[place] = self._streaks.get(place, Streak()).after(verdict)
             judged.setdefault(verdict.rule.code, {})[place] = verdict
         firing = {code: self._firing(each) for code, each in judged.items()}
-        hushed = self._hushed(verdicts, firing)
+        hushed = self._hushed(matters, firing)
         news = [self._update(code, next(iter(each.values())), firing[code], code in hushed, step) for code, each in judged.items()]
         return _worst_first(finding for finding in news if finding is not None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.observation import GapSeen, Seen
@@ -45,6 +45,11 @@ class GapWatch:
         """Common names of the metrics that have values."""
         return self._history.names
 
+    def stand_by(self) -> None:
+        """Know nothing from now on; only listen when the ranks compare."""
+        self._slice = None
+        self._history = GapHistory({}, {})
+
     def offer(self, batch: object) -> None:
         """Keep a training batch for the fair measurement."""
         if self._slice is not None and self._is_on:
@@ -71,20 +76,13 @@ class GapWatch:
         """Return the gap histories, when there is something new in them; every rank must call this at the same time."""
         if not self._is_on:
             return ()
-        if self._validation:
-            if self._fair:
-                train, pairs = self._fair, self._history.same_names(self._fair, self._validation)
-            else:
-                train = _numbers(trainer)
-                pairs, notes = self._history.pairs({**self._validation, **train})
-                for note in notes if at_epoch_end else ():
-                    self._note(f"ValidationGap: {note}")
-                if not at_epoch_end and probe.losses is not None:
-                    recent = probe.losses.history.recent
-                    train |= {pair.train: sum(recent) / len(recent) for pair in pairs if pair.name == "loss" and recent}
-            self._add(pairs, train)
-            self._validation = {}
-        elif not final:
+        values: list[_Value] = []
+        try:
+            values = self._values(trainer, probe, at_epoch_end=at_epoch_end) if self._validation else []
+        except Exception as error:  # the other ranks wait for this one's values, whatever went wrong with them
+            self._note(f"the gap is not compared: {type(error).__name__}: {error}")
+        self._validation = {}
+        if not self._add(values) and not final:
             return ()
         losses, modes = probe.losses, probe.modes
         return self._history.seen(
@@ -94,12 +92,42 @@ class GapWatch:
             final=final,
         )
 
-    def _add(self, pairs: Sequence[Pair], train: dict[str, float]) -> None:
-        values = [(train.get(pair.train, 0.0), self._validation[pair.validation]) for pair in pairs]
-        everyone = [theirs for theirs in self._ranks.gather(values) if len(theirs) == len(values)]
-        means = [[sum(part) / len(everyone) for part in zip(*column, strict=True)] for column in zip(*everyone, strict=True)]
-        for pair, (ours, theirs) in zip(pairs, means, strict=True):
-            self._history.add(pair, ours, theirs, fair=bool(self._fair))
+    def _values(self, trainer: Trainer, probe: Probe, *, at_epoch_end: bool) -> list[_Value]:
+        """Return what this rank knows of each pair."""
+        if self._fair:
+            train, pairs = self._fair, self._history.same_names(self._fair, self._validation)
+        else:
+            train = _numbers(trainer)
+            pairs, notes = self._history.pairs({**self._validation, **train})
+            for note in notes if at_epoch_end else ():
+                self._note(f"ValidationGap: {note}")
+            if not at_epoch_end and probe.losses is not None:
+                recent = probe.losses.history.recent
+                train |= {pair.train: sum(recent) / len(recent) for pair in pairs if pair.name == "loss" and recent}
+        return [
+            _Value(pair=pair, fair=bool(self._fair), train=train[pair.train], validation=self._validation[pair.validation])
+            for pair in pairs
+            if pair.train in train and pair.validation in self._validation
+        ]
+
+    def _add(self, values: Sequence[_Value]) -> bool:
+        """Add each pair's mean over the ranks that know it, on all ranks alike; return whether there was any."""
+        by_pair: dict[tuple[Pair, bool], list[_Value]] = {}
+        for value in (each for theirs in self._ranks.gather(values) for each in theirs):
+            by_pair.setdefault((value.pair, value.fair), []).append(value)
+        for (pair, fair), everyone in by_pair.items():
+            train, validation = (sum(column) / len(everyone) for column in zip(*(each[2:] for each in everyone), strict=True))
+            self._history.add(pair, train, validation, fair=fair)
+        return bool(by_pair)
+
+
+class _Value(NamedTuple):
+    """What one rank knows of one pair."""
+
+    pair: Pair
+    fair: bool
+    train: float
+    validation: float
 
 
 def _numbers(trainer: Trainer) -> dict[str, float]:

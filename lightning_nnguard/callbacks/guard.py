@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.run import GuardRun
 from lightning_nnguard.finding import Finding
 from lightning_nnguard.observation import Stage
+from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.warning import NNGuardWarning
 
 if TYPE_CHECKING:
@@ -60,10 +62,12 @@ class Guard(CallbackBase):
         run.probe.seconds += perf_counter() - start
 
     def _give_up(self, error: Exception) -> None:
-        run, self._run = self._run, None
+        run = self._run
         self._error = f"{type(error).__name__}: {error}"
-        if run is not None:
-            run.abandon(f"the guard is off after an error of its own: {self._error}")
+        note = f"the guard is off after an error of its own: {self._error}"
+        if run is not None and not run.stand_by(note):
+            self._run = None
+            run.abandon(note)
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule, *, is_fit: bool) -> None:
         if trainer.barebones:
@@ -72,12 +76,17 @@ class Guard(CallbackBase):
         codes = {rule.code for guard in earlier for rule in guard._options.policy.rules()}
         drawn = {panel for guard in earlier for panel in guard._options.panels}
         panels = [panel for panel in self._options.panels if panel not in drawn]
+        run, problem = None, ""
         try:
-            self._run = GuardRun(trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit)
+            run = GuardRun(trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit)
         except Exception as error:
-            import warnings
-
-            warnings.warn(f"NNGuard could not start: {type(error).__name__}: {error}", NNGuardWarning, stacklevel=2)
+            problem = f"{type(error).__name__}: {error}"
+        ranks = Ranks.current() if trainer.world_size > 1 else Ranks()
+        problems = [each for (each,) in ranks.gather([problem]) if each]  # a guard on some ranks alone would wait for the others
+        if not problems:
+            self._run = run
+        elif ranks.rank == 0:
+            warnings.warn(f"NNGuard could not start: {problems[0]}", NNGuardWarning, stacklevel=2)
 
     def _end(self) -> None:
         def finish(run: GuardRun) -> None:

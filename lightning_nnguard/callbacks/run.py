@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ class GuardRun:
         is_fit: bool,
     ) -> None:
         self._trainer, self._module, self._options, self._record, self._is_fit = trainer, module, options, record, is_fit
-        self._ranks = Ranks.current()
+        self._ranks = Ranks.current() if trainer.world_size > 1 else Ranks()
         self._notes: list[str] = []
         self._log_dir = Path(trainer.log_dir or trainer.default_root_dir)  # a collective: on every rank
         policy = options.policy
@@ -91,6 +91,7 @@ class GuardRun:
         self._laid_out: list[str] | None = None
         self._record.begin(keep=not is_fit)
         self._begin_step = 0
+        self._stands_by = False
 
     # -- what the Trainer says ---------------------------------------------------------------------------------------------------
 
@@ -134,22 +135,23 @@ class GuardRun:
         trainer = self._trainer
         try:
             population: int | None = len(trainer.train_dataloader.dataset)  # type: ignore[union-attr]
-        except (AttributeError, TypeError, NotImplementedError):
+        except Exception:  # whatever a dataset of the user's raises that has no length
             population = None
         batches = trainer.num_training_batches
         steps = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else None
-        self.probe.know(population=population, steps_per_epoch=steps)
+        everyone = set(map(tuple, self._ranks.gather([population, steps])))
+        self.probe.know(*(everyone.pop() if len(everyone) == 1 else (None, None)))  # what ranks judge by is the same on all
         self._begin_step = self.at().step
 
     def start_batch(self, batch: object, batch_index: int) -> None:
         """Begin a training batch."""
-        if self.probe.is_pending:
-            self._see(self.probe.read())
+        seen = self.probe.read() if self.probe.is_pending else ()
         trainer, manual = self._trainer, not self._module.automatic_optimization
         steps = manual or (batch_index + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        self._gaps.offer(batch)
         at = self.at(batch_index)
         self.probe.start_batch(batch, at, steps=steps, manual=manual)
+        self._gaps.offer(batch)
+        self._see(seen)
         if self._wants_pictures:
             self._wants_pictures = False
             self._see([*batch_seen(batch, at), *filters_seen(self._module, at)])
@@ -173,22 +175,27 @@ class GuardRun:
     def end_batch(self, outputs: object) -> None:
         """End a training batch."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        usable = isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point()
-        self._see(self.probe.end_batch(loss if usable and isinstance(loss, Tensor) else None))
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
+            loss = None
+        elif self._module.automatic_optimization and self._trainer.accumulate_grad_batches > 1:
+            loss = loss.detach() * self._trainer.accumulate_grad_batches  # Lightning has divided it
+        self._see(self.probe.end_batch(loss))
 
     def end_epoch(self) -> None:
         """End a training epoch: training metrics are there now."""
+        self.probe.end_epoch()
         epoch = self._trainer.current_epoch
+        seen = self._compared(at_epoch_end=True)
         if self._options.draw_health and PictureSeen in self.monitor.wanted and (epoch + 1) & epoch == 0:
             self._see(filters_seen(self._module, self.at()))  # after epochs 1, 2, 4, 8, ...: few pictures are kept
-        self._compare(at_epoch_end=True)
+        self._see(seen)
 
-    def _compare(self, *, at_epoch_end: bool, final: bool = False) -> None:
+    def _compared(self, *, at_epoch_end: bool, final: bool = False) -> Sequence[Seen]:
         seen = self._gaps.compare(self._trainer, self._module, self.probe, self.at(), at_epoch_end=at_epoch_end, final=final)
         if seen and self._gaps.names != self._laid_out and self._options.draw_health:
             self._laid_out = list(self._gaps.names)
             self.monitor.draw([layout(self._laid_out)])
-        self._see(seen)
+        return seen
 
     # -- evaluation --------------------------------------------------------------------------------------------------------------
 
@@ -204,16 +211,18 @@ class GuardRun:
 
     def end_evaluation(self, stage: Stage) -> None:
         """End an evaluation."""
-        self._see(self.probe.end_evaluation(stage, self.at()))
+        modes = self.probe.end_evaluation(stage, self.at())
+        gaps: Sequence[Seen] = ()
         if stage == "validate" and self._is_fit and not self._trainer.sanity_checking:
             self._gaps.note_validation(self._trainer, self._module, self._context)
-            if not self._trainer.is_last_batch:
-                self._compare(at_epoch_end=False)
+            gaps = () if self._trainer.is_last_batch else self._compared(at_epoch_end=False)
+        self._see(modes)
+        self._see(gaps)
 
     # -- end ---------------------------------------------------------------------------------------------------------------------
 
     def _see(self, observations: Sequence[Seen]) -> None:
-        if not observations:
+        if not observations or self._stands_by:
             return
         news = self.monitor.see(observations)
         self._record.update(self.monitor.findings)
@@ -225,8 +234,25 @@ class GuardRun:
 
     def end_training(self) -> None:
         """Read what is pending and judge what can be judged only at the end."""
-        self._see(self.probe.read())
-        self._compare(at_epoch_end=True, final=True)
+        seen, gaps = self.probe.read(), self._compared(at_epoch_end=True, final=True)
+        self._see(seen)
+        self._see(gaps)
+
+    def stand_by(self, note: str) -> bool:
+        """Stop after an error of the guard's own on this rank, yet take part in what the others would wait for.
+
+        Returns:
+            Whether there are others.
+        """
+        if self._ranks.world_size == 1:
+            return False
+        if not self._stands_by:
+            self._stands_by = True
+            self.note(note)
+            self._gaps.stand_by()
+            with suppress(Exception):
+                self.probe.stand_by()
+        return True
 
     def abandon(self, note: str) -> None:
         """Stop after an error of the guard's own, and say so; what was found so far stands."""

@@ -62,9 +62,9 @@ class CallWatch(TorchFunctionMode):
         """Take this mode, and no other, off the stack: the user, or another guard, may have entered one since."""
         above: list[TorchFunctionMode] = []
         while _len_torch_function_stack():
-            mode = _pop_mode()
+            mode: TorchFunctionMode = _pop_mode()  # type: ignore[no-untyped-call]
             if mode is self:
                 break
             above.append(mode)
         for mode in reversed(above):
-            _push_mode(mode)
+            _push_mode(mode)  # type: ignore[no-untyped-call]

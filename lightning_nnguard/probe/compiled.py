@@ -18,8 +18,8 @@ def compiled_modules(model: nn.Module) -> set[int]:
     return hidden
 
 
-def compile_is_used(model: nn.Module) -> bool:
-    """Return whether this process runs compiled code: a function mode over it would be traced, and recompiled with it."""
+def compile_is_used() -> bool:
+    """Return whether this process has compiled anything: a function mode over compiled code would be traced with it."""
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
     backends = getattr(dynamo, "cached_backends", {}).values()  # None stands for `torch._dynamo.disable`, in each optimizer
-    return bool(compiled_modules(model)) or any(backend is not None for backend in backends)
+    return any(backend is not None for backend in backends)

@@ -59,7 +59,8 @@ class Exchange:
         """
         parts = {name: self._packed(name, collector) for name, collector in self._collectors.items()}
         sums = pack([own, *(part[0] for part in parts.values())], self._device)
-        maxima = pack([part[1] for part in parts.values()], self._device)
+        off = torch.tensor([float(name in self._off) for name in parts], device=self._device)
+        maxima = pack([*(part[1] for part in parts.values()), off], self._device)
         self._ranks.merge(sums, maxima)
         sizes = {name: (len(part[0]), len(part[1])) for name, part in parts.items()}
         if self._device.type == "cpu":
@@ -76,10 +77,17 @@ class Exchange:
         sizes = collector.sizes
         if name not in self._off:
             try:
-                return collector.pack()
+                sums, maxima = collector.pack()
+                if (sums.numel(), maxima.numel()) == sizes:
+                    return sums, maxima
+                raise ValueError(f"packed {sums.numel()} and {maxima.numel()} numbers instead of {sizes[0]} and {sizes[1]}")
             except Exception as error:
                 self._fail(name, error)
         return torch.zeros(sizes[0], device=self._device), torch.zeros(sizes[1], device=self._device)
+
+    def turn_off(self) -> None:
+        """Send nothing but zeros from now on. The other ranks turn their collectors off, too, when they read that."""
+        self._off.update(self._collectors)
 
     def _fail(self, name: str, error: Exception) -> None:
         self._off.add(name)
@@ -97,6 +105,10 @@ class Exchange:
         if sent.event is not None:
             sent.event.synchronize()
         sums, maxima = sent.sums.numpy(), sent.maxima.numpy()
+        # A collector that is off on one rank is off on all: `observe` may talk to the other ranks.
+        flags = dict(zip(self._collectors, maxima[len(maxima) - len(self._collectors) :], strict=True))
+        for name in [name for name, flag in flags.items() if flag > 0 and name not in self._off]:
+            self._fail(name, RuntimeError("it failed on another rank"))
         seen: dict[str, list[Seen]] = {}
         sum_offset, max_offset = num_own, 0
         for name, collector in self._collectors.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
 from lightning_nnguard.probe.calls import CallWatch, Listener
+from lightning_nnguard.probe.compiled import compile_is_used
 from lightning_nnguard.probe.frames import Caller, caller
-from lightning_nnguard.probe.modules import Hook, Watched, first_tensor, watched_modules
-from lightning_nnguard.probe.names import module_names
+from lightning_nnguard.probe.modules import Hook, ModelView, Watched, first_tensor
 from lightning_nnguard.probe.rows import Row
 
 #: Calls of one module that get a row of their own; later ones share the last.
@@ -57,7 +58,7 @@ class ForwardWatch:
         self._handles: list[RemovableHandle] = []
         self._mode: CallWatch | None = None
         self._modules: list[Watched] = []
-        self._names: dict[int, str] = {}
+        self._view = ModelView(names={}, watched=(), has_compiled=False)
         self._hooked: set[int] = set()
         self._num_calls: dict[str, int] = {}
         self._bounded: list[tuple[Tensor, str]] = []
@@ -65,32 +66,35 @@ class ForwardWatch:
         self._is_on = False
         self.seconds = 0.0
 
-    def attach(self, *, functions: bool) -> None:
-        """Register the hooks and enter the function mode.
-
-        Args:
-            functions: Whether the function mode may be used; not over compiled code, which would be traced again.
-        """
+    def look(self) -> None:
+        """Look at the model's modules; to be called when they may have changed."""
         model = self._model()
-        if model is None or self._handles or self._mode is not None:
+        if model is not None:
+            self._view = ModelView.of(model)
+
+    @property
+    def can_listen(self) -> bool:
+        """Whether the function mode may be used: not where code is compiled, which would be traced again with it."""
+        return not self._view.has_compiled and not compile_is_used()
+
+    def attach(self) -> None:
+        """Register the hooks and enter the function mode."""
+        if self._handles or self._mode is not None:
             return
-        self._names = module_names(model)
         self._num_calls.clear()
         self._layout = None
         if self._activations is not None:
-            for each in watched_modules(model):
+            for each in self._view.watched:
                 self._hooked.add(id(each.module))
                 self._handles.append(each.module.register_forward_hook(Hook(self, each)))
-        if functions:
-            self._mode = CallWatch(self._listeners(), self._on_error)
+        if self.can_listen:
+            self._mode = CallWatch(self._listeners, self._on_error)
         self.resume()
 
     def attach_functions(self) -> None:
         """Enter the function mode alone, for what `listeners` ask (audits of evaluation batches)."""
-        model = self._model()
-        if model is None or self._mode is not None:
+        if self._mode is not None or not self.can_listen:
             return
-        self._names = module_names(model)
         extras = {function: (name, _With(self, extra, None)) for function, (name, extra) in self._extra.items()}
         self._mode = CallWatch(extras, self._on_error)
         self.resume()
@@ -118,6 +122,7 @@ class ForwardWatch:
         if self._mode is not None:
             self._mode.switch(True)
 
+    @cached_property
     def _listeners(self) -> dict[Callable[..., object], tuple[str, Listener]]:
         table: dict[Callable[..., object], tuple[str, Listener]] = {}
         if self._activations is not None:
@@ -145,7 +150,7 @@ class ForwardWatch:
             return
         source = args[0] if args else kwargs.get("input")
         origin = type(source.grad_fn).__name__ if isinstance(source, Tensor) and source.grad_fn is not None else ""
-        who = caller(self._names)
+        who = caller(self._view.names)
         # A hinge in a loss is no layer: its "units" fall silent when the model is good.
         in_loss = "loss" in who.path.lower() or any("loss" in each or each.endswith("_step") for each in who.functions)
         if in_loss and not origin.startswith(_LAYER_ORIGINS):
@@ -154,7 +159,7 @@ class ForwardWatch:
 
     def _on_bounded(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
         if isinstance(result, Tensor):
-            self._functional(caller(self._names), function, result, unit_dim=None)
+            self._functional(caller(self._view.names), function, result, unit_dim=None)
 
     def _on_product(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
         for output, where in self._bounded:
@@ -226,4 +231,4 @@ class _With:
     def __call__(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
         if self._other is not None:
             self._other[1](self._other[0], args, kwargs, result)
-        self._extra(function, args, kwargs, result, caller(self._watch._names))
+        self._extra(function, args, kwargs, result, caller(self._watch._view.names))

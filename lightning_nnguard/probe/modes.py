@@ -102,8 +102,6 @@ class ModeCollector:
             # In training a layer that ran in train mode at all is well; in evaluation dropout that was active at all is not.
             if call.place in both_ways and not call.training:
                 continue
-            if self.stage == "train" and call.kind == "dropout" and call.training:
-                self.dropout_in_training = True
             frozen = self.stage == "train" and self._is_frozen(modules.get(module_id), call.where, optimized)
             result.append(replace(call, frozen=frozen))
         return result
@@ -128,7 +126,11 @@ class ModeCollector:
 
         A call that only some ranks made names the first of them.
         """
-        self._merge(self._take())
+        calls: list[_Call] = []
+        try:
+            calls = self._take()
+        finally:  # the other ranks wait for this one's calls, whatever went wrong with them
+            self._merge(calls)
         return self._seen(at)
 
     def _merge(self, calls: Sequence[_Call]) -> None:
@@ -139,6 +141,8 @@ class ModeCollector:
             for call in theirs:
                 ranks_of.setdefault(call, []).append(rank)
         self._merged = [(call, None if len(ranks) == len(by_rank) else ranks[0]) for call, ranks in ranks_of.items()]
+        if self.stage == "train" and any(call.kind == "dropout" and call.training for call, _ in self._merged):
+            self.dropout_in_training = True
 
     def _seen(self, at: At) -> Sequence[ModeSeen]:
         return [

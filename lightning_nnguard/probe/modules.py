@@ -19,6 +19,26 @@ _PASS_THROUGH = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.loss._Loss, n
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelView:
+    """The modules of a model at one time; looking at them all is too slow for every sampled step.
+
+    Attributes:
+        names: Clean path of every module by its id.
+        watched: Modules whose outputs are watched.
+        has_compiled: Whether any region of the model is compiled.
+    """
+
+    names: dict[int, str]
+    watched: tuple[Watched, ...]
+    has_compiled: bool
+
+    @classmethod
+    def of(cls, model: nn.Module) -> ModelView:
+        """Look at a model."""
+        return cls(names=module_names(model), watched=tuple(watched_modules(model)), has_compiled=bool(compiled_modules(model)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Watched:
     """A module whose output is watched.
 

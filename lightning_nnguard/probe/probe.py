@@ -18,7 +18,6 @@ from lightning_nnguard.probe.activations import ActivationCollector
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.cadence import Cadence
 from lightning_nnguard.probe.collector import Collector
-from lightning_nnguard.probe.compiled import compile_is_used
 from lightning_nnguard.probe.exchange import Exchange
 from lightning_nnguard.probe.forward import Extra, ForwardWatch
 from lightning_nnguard.probe.gradients import GradientCollector
@@ -113,7 +112,7 @@ class Probe:
         self._exchange = Exchange(collectors, ranks=ranks, device=device, on_error=self._failed)
         self._off: set[str] = set()
         self._at = At(step=0, epoch=0, batch_index=0)
-        self._is_sampling = False
+        self._is_sampling = self._stands_by = False
         self._step_hooks: list[RemovableHandle] = []
         self._measured: set[int] = set()
 
@@ -145,7 +144,7 @@ class Probe:
         except Exception as error:
             self._failed(error, part)
 
-    def know(self, *, population: int | None, steps_per_epoch: int | None) -> None:
+    def know(self, population: int | None, steps_per_epoch: int | None) -> None:
         """Take what is known only when the data has been set up.
 
         Args:
@@ -170,8 +169,14 @@ class Probe:
             steps: Whether the optimizer steps after this batch (the last micro-batch of an accumulation).
             manual: Whether the user steps the optimizers by hand.
         """
+        if self._is_sampling:  # the batch before was skipped after it had begun
+            self._abandon()
+        if at.epoch != self._at.epoch or not self.num_sampled:
+            self._attempt("forward watch", self._forward.look)  # modules may have been added, frozen or compiled
         self._at = at
         self._is_sampling = steps and is_sampled(at.step, self.cadence.every_n_steps)
+        if self._stands_by:
+            return
         if self._nonfinite is not None:
             watch = self._nonfinite
             self._attempt("non-finite", lambda: watch.start_batch(batch, at, sampled=self._is_sampling))
@@ -184,7 +189,7 @@ class Probe:
         if self.modes is not None:
             self.modes.stage = "train"
         if "forward watch" not in self._off:
-            self._attempt("forward watch", lambda: self._forward.attach(functions=not compile_is_used(self._model)))
+            self._attempt("forward watch", self._forward.attach)
         if manual and (self._gradients is not None or self._updates is not None):
             # Raw optimizers bypass Lightning's hook.
             for optimizer in self._optimizers():
@@ -193,6 +198,8 @@ class Probe:
 
     def before_backward(self, loss: Tensor) -> None:
         """Take the loss before its backward pass; the forward has ended."""
+        if self._stands_by:
+            return
         if self._is_sampling:
             self._forward.pause()
         if self._nonfinite is not None and isinstance(loss, Tensor):
@@ -201,16 +208,25 @@ class Probe:
 
     def after_backward(self, *, manual: bool) -> None:
         """Take the end of a backward pass; with manual optimisation another forward may follow."""
-        if self._is_sampling and manual:
+        if self._is_sampling and manual and not self._stands_by:
             self._forward.resume()
 
     def before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Take the moment before an optimizer moves weights: gradients are accumulated, reduced, not yet clipped."""
+        if self._stands_by:
+            return
         if self._nonfinite is not None and not self._has_scaler:
             self._attempt("non-finite", self._nonfinite.check_gradients)
-        if not self._is_sampling or id(optimizer) in self._measured:
-            return
-        self._measured.add(id(optimizer))
+        if self._is_sampling and id(optimizer) not in self._measured:
+            self._measured.add(id(optimizer))
+            self._measure(optimizer)
+
+    def before_raw_step(self, optimizer: Optimizer) -> None:
+        """Take the same moment from the optimizer itself; when the step has a closure, backward is yet to come."""
+        if self._is_sampling and id(optimizer) not in self._measured and not self._stands_by:
+            self._measure(optimizer)
+
+    def _measure(self, optimizer: Optimizer) -> None:
         rates = learning_rates(self._optimizers())
         if self._gradients is not None:
             gradients = self._gradients
@@ -229,18 +245,36 @@ class Probe:
         Args:
             loss: shape (), the batch's loss; None when the step returned none.
         """
-        if loss is not None and self.losses is not None:
+        if loss is not None and self.losses is not None and not self._stands_by:
             self.losses.push(loss.detach() if loss.dim() == 0 else loss.detach().reshape(()), self._at)
         if not self._is_sampling:
             return []
         self._is_sampling = False
         self._detach()
         self.num_sampled += 1
-        if self._updates is not None:
+        if self._updates is not None and not self._stands_by:
             self._attempt("updates", self._updates.measure)
         device = self._parameters.device
         self._exchange.send(torch.tensor([self.total_seconds, perf_counter() - self._began], device=device), self._at)
         return self.read() if device.type == "cpu" else []
+
+    def _abandon(self) -> None:
+        """Forget a sampled batch that does not come to its end."""
+        self._detach()
+        self._is_sampling = False
+        if self._updates is not None:
+            self._updates.abandon()
+
+    def end_epoch(self) -> None:
+        """End a training epoch; its last batch may have been skipped after it had begun."""
+        if self._is_sampling:
+            self._abandon()
+
+    def stand_by(self) -> None:
+        """Watch nothing from now on, but take part in the exchanges between ranks, which would hang otherwise."""
+        self._stands_by = True
+        self._exchange.turn_off()
+        self._detach()
 
     def _detach(self) -> None:
         self._forward.detach()
@@ -283,8 +317,9 @@ class Probe:
 
     def start_audit(self, stage: o.Stage) -> None:
         """Begin an audited batch of an evaluation stage."""
-        if self.modes is not None and not compile_is_used(self._model):
+        if self.modes is not None and not self._stands_by:
             self.modes.stage = stage
+            self._forward.look()
             self._attempt("forward watch", self._forward.attach_functions)
 
     def end_audit(self) -> None:
@@ -304,10 +339,7 @@ class Probe:
 
     def close(self) -> None:
         """Remove every hook and mode, on success and on exceptions; safe to call again."""
-        self._detach()
-        self._is_sampling = False
-        if self._updates is not None:
-            self._updates.abandon()
+        self._abandon()
 
     @property
     def share(self) -> float:
@@ -321,4 +353,4 @@ class Probe:
 
 
 def _before_raw_step(probe: Probe, optimizer: Optimizer, args: object, kwargs: object) -> None:
-    probe.before_optimizer_step(optimizer)
+    probe.before_raw_step(optimizer)

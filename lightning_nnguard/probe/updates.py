@@ -21,6 +21,8 @@ from lightning_nnguard.stats.norms import local, square_sums
 #: Memory for the copies of parameters, in bytes: this, or this share of the parameters, whichever is larger.
 SNAPSHOT_BYTES = 256 * 2**20
 SNAPSHOT_SHARE = 0.05
+#: A gradient so much smaller than the largest one is rounding noise, such as that of a bias in front of batch norm: it moves nothing.
+_NOISE = 1e-5
 
 
 @dataclass(kw_only=True)
@@ -139,7 +141,8 @@ class UpdateCollector:
         rate = self._learning_rates.get(id(info.tensor), max(self._learning_rates.values(), default=0.0))
         gradient = self._gradients.norms.get(info.name)
         skipped = self._has_scaler and gradient is None and update == 0
-        if update == 0 and rate > 0 and gradient and not skipped:
+        noise = _NOISE * max(self._gradients.norms.values(), default=0.0)
+        if update == 0 and rate > 0 and gradient and gradient > noise and not skipped:
             run = self._still.get(index)
             if run is None or run.weight_square != weight_square:
                 run = self._still[index] = _StillRun(first_step=at.step, weight_square=weight_square)

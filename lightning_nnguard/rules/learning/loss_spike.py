@@ -48,9 +48,11 @@ class LossSpike(Rule[LossSeen]):
         before = seen.recent[-int(self.min_num_losses) : -1]
         if len(before) + 1 < self.min_num_losses:
             return None
-        middle, sigma, newest = fmean(before), stdev(before), seen.recent[-1]
-        rise = max(self.max_deviation * sigma, self.max_rise * abs(middle), self.max_rise_of_chance * (seen.chance or 0.0))
-        if sigma <= 0 or newest - middle <= rise:
+        middle, newest = fmean(before), seen.recent[-1]
+        if newest - middle <= max(self.max_rise * abs(middle), self.max_rise_of_chance * (seen.chance or 0.0)):
+            return None
+        sigma = stdev(before)
+        if sigma <= 0 or newest - middle <= self.max_deviation * sigma:
             return None
         return self.finding(
             seen,
