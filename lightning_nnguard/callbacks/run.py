@@ -234,7 +234,8 @@ class GuardRun:
 
     def end_training(self) -> None:
         """Read what is pending and judge what can be judged only at the end."""
-        seen, gaps = self.probe.read(), self._compared(at_epoch_end=True, final=True)
+        seen = [*self.probe.read(), *self.probe.last_found()]
+        gaps = self._compared(at_epoch_end=True, final=True)
         self._see(seen)
         self._see(gaps)
 

@@ -36,3 +36,9 @@ class LateReader:
             _, host, at = self._waiting.popleft()
             arrived.append((float(host), at))
         return arrived
+
+    def rest(self) -> list[tuple[float, At]]:
+        """Return the numbers that are still under way, in order; waits for them."""
+        for event, _, _ in self._waiting:
+            event.synchronize()
+        return self.ready()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -73,10 +73,10 @@ class NonFiniteWatch:
 
     def start_batch(self, batch: object, at: At, *, sampled: bool) -> None:
         """Keep a batch until its step is known to be good; on sampled steps look at its numbers."""
+        self._input_flag = None
         if self._is_done:
             return
         self._kept.append(BatchKept(batch=batch, at=at, rng=torch.get_rng_state()))
-        self._input_flag = None
         if sampled:
             tensors = [tensor.detach() for _, tensor in float_tensors_in(batch) if tensor.device == self._parameters.device]
             if tensors:
@@ -84,7 +84,7 @@ class NonFiniteWatch:
                 self._input_flag = (~torch.isfinite(extremes)).any()
         if self._late is not None:
             for number, late_at in self._late.ready():
-                if not math.isfinite(number):
+                if not self._is_done and not math.isfinite(number):
                     self._investigate(late_at)
 
     def check_loss(self, loss: Tensor) -> None:
@@ -151,7 +151,9 @@ class NonFiniteWatch:
             gradient = replace(event, quantity="gradient", where=bad[-1].name, num_bad=len(bad), loss_finite=True, origin=origin)
             self._events.append(gradient)
         elif self._immediate and kept is not None:
-            found = find_origin(self._model, kept.batch, at.batch_index, rng=kept.rng, context=self._context())
+            found = None
+            with suppress(Exception):  # a module that cannot be copied
+                found = find_origin(self._model, kept.batch, at.batch_index, rng=kept.rng, context=self._context())
             origin = str(found) if found else ""
             if found is not None:
                 self._events.append(replace(event, quantity="activation", where=found.where, origin=origin))
@@ -198,6 +200,13 @@ class NonFiniteWatch:
         events, self._events = self._events, []
         return events
 
+    def finish(self) -> Sequence[Seen]:
+        """Return what was found since the last sampled step; training has ended, and every rank calls this."""
+        for number, at in self._late.rest() if self._late is not None and not self._is_done else ():
+            if not self._is_done and not math.isfinite(number):
+                self._investigate(at)
+        return self._told()
+
     @property
     def sizes(self) -> tuple[int, int]:
         """Lengths of what `pack` returns."""
@@ -214,10 +223,15 @@ class NonFiniteWatch:
         """Tell what any rank has found, in words, to all ranks alike."""
         if maxima.max() == 0:
             return ()
-        events, self._events = list(self._events), []
-        if maxima[1] > 0 and not events:
-            kept = next((each for each in self._kept if each.at == at), None)
-            events += self._bad_inputs(kept, loss_finite=None) if kept is not None else []
+        kept = next((each for each in self._kept if each.at == at), None)
+        if maxima[1] > 0 and not self._events and kept is not None:
+            with suppress(Exception):  # the other ranks wait for this one's words
+                self._events += self._bad_inputs(kept, loss_finite=None)
+        return self._told()
+
+    def _told(self) -> Sequence[Seen]:
+        """Return what all ranks have found of the first step that went bad."""
+        events, self._events = self._events, []
         everyone = [event for part in self._ranks.gather(events) for event in part]
         first = min((event.step for event in everyone), default=0)
         return [event for event in everyone if event.step == first]

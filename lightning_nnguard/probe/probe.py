@@ -308,6 +308,14 @@ class Probe:
         """Return non-finite values found since the last call, without waiting for the next sampled step (single process)."""
         return self._nonfinite.take() if self._nonfinite is not None else ()
 
+    def last_found(self) -> list[o.Seen]:
+        """Return non-finite values that no sampled step could tell any more; training has ended on all ranks."""
+        seen: list[o.Seen] = []
+        if self._nonfinite is not None:
+            watch = self._nonfinite
+            self._attempt("non-finite", lambda: seen.extend(watch.finish()))
+        return seen
+
     @property
     def is_pending(self) -> bool:
         """Whether a sampled step waits to be read."""

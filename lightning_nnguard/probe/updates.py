@@ -21,7 +21,7 @@ from lightning_nnguard.stats.norms import local, square_sums
 #: Memory for the copies of parameters, in bytes: this, or this share of the parameters, whichever is larger.
 SNAPSHOT_BYTES = 256 * 2**20
 SNAPSHOT_SHARE = 0.05
-#: A gradient so much smaller than the largest one is rounding noise, such as that of a bias in front of batch norm: it moves nothing.
+#: A gradient so much smaller than the largest is rounding noise, such as that of a bias in front of batch norm: it moves nothing.
 _NOISE = 1e-5
 
 

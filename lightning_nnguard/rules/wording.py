@@ -9,17 +9,16 @@ from lightning_nnguard.observation import ModeSeen, NonFiniteSeen
 def bad_elements(seen: NonFiniteSeen) -> str:
     """Say how many elements are NaN or Inf; 0 stands for not counted."""
     if not seen.num_bad:
-        return "NaN or Inf (threshold 0 elements)"
+        return "NaN or Inf"
     return f"{seen.num_bad} NaN or Inf element{'s' if seen.num_bad > 1 else ''} (threshold 0)"
 
 
 def circumstances(seen: NonFiniteSeen) -> str:
-    """Say in which batch, on which rank and from where, as far as known; the phrase begins with a space or is empty."""
-    batch = "" if seen.batch_index is None else f" in batch {seen.batch_index}"
-    rank = "" if seen.rank is None else f" on rank {seen.rank}"
-    origin = f", origin: {seen.origin}" if seen.origin else ""
-    saved = f", saved to {seen.saved}" if seen.saved else ""
-    return f"{batch}{rank}{origin}{saved}"
+    """Say from where, in which batch and on which rank, as far as known; the phrase begins with a comma or is empty."""
+    batch = "" if seen.batch_index is None else f"batch {seen.batch_index}"
+    rank = "" if seen.rank is None else f"rank {seen.rank}"
+    saved = f"saved to {seen.saved}" if seen.saved else ""
+    return "".join(f", {part}" for part in (seen.origin, batch, rank, saved) if part)
 
 
 def non_finite_evidence(seen: NonFiniteSeen) -> Evidence:

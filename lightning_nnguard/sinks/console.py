@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+#: Packages whose frames lie between a finding and the user's line that started the run.
+_LIBRARIES = {"lightning_nnguard", "lightning", "pytorch_lightning", "lightning_fabric", "torch", "contextlib"}
 _log = logging.getLogger("lightning_nnguard")
 
 WIDE, MAX_WIDTH = 130, 180
@@ -46,7 +49,7 @@ class ConsoleSink:
             _log.info("%s", finding.text)
         else:
             category = FindingError if finding.severity == Severity.ERROR else FindingWarning
-            warnings.warn(finding.text, category, stacklevel=2)
+            warnings.warn(finding.text, category, stacklevel=_level_of_user())
 
     def draw(self, charts: Sequence[Chart]) -> None:
         """Do nothing: charts do not fit here."""
@@ -64,6 +67,14 @@ class ConsoleSink:
             lines[1:1] = [f"{finding.severity!s:<8} {finding.headline}" for finding in findings]
         for line in lines:
             console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def _level_of_user() -> int:
+    """Return the stack level, for `warnings.warn` in the caller, of the innermost frame of the user's own code."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _conclusion(summary: RunSummary) -> str:

@@ -47,8 +47,9 @@ class NonFiniteActivation(Rule[NonFiniteSeen]):
         """Judge the output of one module."""
         if seen.quantity != "activation" or not seen.is_first or seen.masked:
             return None
+        what = "" if seen.origin else f"{bad_elements(seen)} in the output, the first in call order with finite inputs"
         return self.finding(
             seen,
-            f"{bad_elements(seen)} in the output, the first in call order with finite inputs{circumstances(seen)}",
+            f"{what}{circumstances(seen)}".removeprefix(", "),
             evidence=non_finite_evidence(seen),
         )

@@ -10,9 +10,13 @@ RULE = NonFiniteActivation()
 
 def test_names_module_batch_rank_and_the_saved_batch():
     bad = non_finite("activation", origin="log of 0", saved="nnguard/batch-17.pt")
-    finding = speaks(RULE, bad, "7 NaN or Inf elements", "batch 17", "rank 3", "log of 0", "nnguard/batch-17.pt")
+    finding = speaks(RULE, bad, "log of 0", "batch 17", "rank 3", "nnguard/batch-17.pt")
     assert finding.where == "encoder.3"
     assert finding.evidence["saved"] == "nnguard/batch-17.pt"
+
+
+def test_counts_when_the_origin_is_not_known():
+    speaks(RULE, non_finite("activation"), "7 NaN or Inf elements", "the first in call order")
 
 
 def test_silent_on_what_follows():

@@ -21,7 +21,7 @@ def test_one_element_is_enough():
 
 
 def test_says_so_when_elements_were_not_counted():
-    speaks(RULE, non_finite("input", num_bad=0), "NaN or Inf (threshold 0 elements)")
+    speaks(RULE, non_finite("input", num_bad=0), "NaN or Inf in the input")
 
 
 def test_is_info_when_the_loss_stays_finite():
