@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)  # the programs are tiny: threads cost more than they give, most of all beside other test processes
 
@@ -15,4 +16,11 @@ def _clean_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if "callbacks" in request.path.parts or "probe" in request.path.parts:
         monkeypatch.chdir(tmp_path)
     yield
-    assert not torch.overrides._get_current_function_mode_stack(), "a function mode is left on the stack"
+    left = torch.overrides._get_current_function_mode_stack()
+    while torch.overrides._get_current_function_mode_stack():
+        torch.overrides._pop_mode()
+    assert not left, "a function mode is left on the stack"
+
+
+settings.register_profile("no deadline", deadline=None)  # these machines are noisy: no test is timed
+settings.load_profile("no deadline")
