@@ -20,6 +20,8 @@ class GradientSeen(Seen):
             this gradient is not zero.
         num_zero_samples: Sampled steps in that run.
         zero_epochs: Whole epochs in that run.
+        has_live_twins: Whether it belongs to one of several modules in a list, and the same parameter of another one has a gradient
+            that is not zero.
     """
 
     kind: ParameterKind
@@ -29,6 +31,7 @@ class GradientSeen(Seen):
     zero_span: int = 0
     num_zero_samples: int = 0
     zero_epochs: int = 0
+    has_live_twins: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Literal
 
 from lightning_nnguard.observation.seen import Seen
@@ -25,7 +27,10 @@ class LossSeen(Seen):
         peak_step: Step of that peak.
         chance: Loss of a constant prediction (label entropy in nats, or target variance), when the loss call was recognised and
             is the whole loss; None otherwise.
+        chance_error: Standard error of that level, which is estimated from the targets of the sampled batches.
         loss_name: The recognised call, such as "cross_entropy"; "" otherwise.
+        in_warmup: Whether the learning rate rose over the latest sampled steps.
+        is_objective: Whether Lightning itself minimises this loss. With manual optimisation it may be one of several.
     """
 
     num_steps: int
@@ -39,7 +44,26 @@ class LossSeen(Seen):
     peak: float
     peak_step: int
     chance: float | None = None
+    chance_error: float = 0.0
     loss_name: str = ""
+    in_warmup: bool = False
+    is_objective: bool = True
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a single loss, from the median change from step to step, so that no trend is in it."""
+        changes = [abs(after - before) for before, after in pairwise(self.recent)]
+        return median(changes) / 0.954 if changes else 0.0
+
+    @property
+    def is_falling(self) -> bool:
+        """Whether the smoothed loss has fallen over the latest 128 steps, by 2 % and by more than two standard errors.
+
+        Smoothing with decay 0.95 leaves 0.16 of a single loss's deviation. The first smoothed losses are hardly smoothed.
+        """
+        before = self.smoothed_recent[0]
+        errors = 2.0 if self.num_steps <= len(self.smoothed_recent) else 0.5
+        return before - self.smoothed > max(0.02 * abs(before), errors * self.noise)
 
 
 @dataclass(frozen=True, kw_only=True)

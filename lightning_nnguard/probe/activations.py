@@ -42,7 +42,7 @@ class ActivationCollector:
         self._device = device
         self._max_histograms = max_histograms
         self.rows = Rows(ranks.gather if ranks.world_size > 1 else None)
-        self._samples = torch.zeros(0, SAMPLE, device=device)
+        self._samples = torch.zeros(0, SAMPLE, dtype=torch.float32, device=device)
         self._gates: set[str] = set()
         self._rms: dict[str, deque[float]] = {}
         self.windows = UnitWindows()
@@ -68,7 +68,7 @@ class ActivationCollector:
         if index is None:
             index = self.rows.add(row)
             if index >= self._samples.shape[0]:
-                grown = torch.zeros(max(64, 2 * index), SAMPLE, device=self._device)
+                grown = torch.zeros(max(64, 2 * index), SAMPLE, dtype=torch.float32, device=self._device)
                 grown[: self._samples.shape[0]] = self._samples
                 self._samples = grown
         low, high = output.aminmax()
@@ -94,7 +94,7 @@ class ActivationCollector:
         """Lengths of what `pack` returns."""
         shared = self.rows.shared
         num_histograms = len(self._histogram_rows())
-        return len(shared) * (WIDTH + 1) + num_histograms * NUM_BINS, 3 * len(shared) + sum(row.num_units for row in shared) + 1
+        return len(shared) * (WIDTH + 1) + num_histograms * NUM_BINS, 4 * len(shared) + sum(row.num_units for row in shared) + 1
 
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return the sums and maxima of this sampled step; see `Collector`."""
@@ -103,38 +103,43 @@ class ActivationCollector:
         chosen = [local[i] for i in present]
         device, num = self._device, len(shared)
         place = torch.tensor(present, dtype=torch.long, device=device)
-        sums = torch.zeros(num, WIDTH + 1, device=device)
-        maxima = torch.full((num, 3), -torch.inf, device=device)
-        maxima[:, 2] = 0.0
-        histograms = torch.zeros(len(self._histogram_rows()), NUM_BINS, device=device)
+        sums = torch.zeros(num, WIDTH + 1, dtype=torch.float32, device=device)
+        maxima = torch.full((num, 4), -torch.inf, dtype=torch.float32, device=device)
+        maxima[:, 2:] = 0.0
+        histograms = torch.zeros(len(self._histogram_rows()), NUM_BINS, dtype=torch.float32, device=device)
         if present:
             samples = self._samples[torch.tensor(chosen, device=device)]
-            counts = torch.tensor([float(self._counts[i]) for i in chosen], device=device)
+            counts = torch.tensor([float(self._counts[i]) for i in chosen], dtype=torch.float32, device=device)
             bounds = [BOUNDS.get(shared[i].kind, (-torch.inf, torch.inf)) for i in present]
-            low, high = torch.tensor(bounds, device=device).T
-            batch = torch.tensor([float(self._batch[i]) for i in chosen], device=device)
+            low, high = torch.tensor(bounds, dtype=torch.float32, device=device).T
+            batch = torch.tensor([float(self._batch[i]) for i in chosen], dtype=torch.float32, device=device)
             sums[place] = torch.cat([moment_sums(samples, counts, low, high), batch[:, None]], dim=1)
             lows = torch.stack([self._low[i].float() for i in chosen])
             highs = torch.stack([self._high[i].float() for i in chosen])
             bad = ~(torch.isfinite(lows) & torch.isfinite(highs))
             masked = torch.isneginf(lows) & torch.isfinite(highs)
             # The sign says whether there is nothing worse than -inf; a maximum over ranks keeps the worse of the two.
-            code = bad * torch.where(masked, 0.5, self._ranks.code)
-            maxima[place] = torch.stack([-lows, highs, code], dim=1).nan_to_num(nan=0.0)
+            code = bad * torch.where(masked, 0.5, self._ranks.code).float()
+            gates = torch.tensor([float(shared[i].where in self._gates) for i in present], dtype=torch.float32, device=device)
+            maxima[place] = torch.stack([-lows, highs, code, gates], dim=1).nan_to_num(nan=0.0)
             wanted = set(self._histogram_rows())
             slots = [slot for slot, i in enumerate(sorted(wanted)) if i in set(present)]
             inside = [position for position, i in enumerate(present) if i in wanted]
             if inside:
                 pick = torch.tensor(inside, device=device)
                 histograms[torch.tensor(slots, device=device)] = histogram_counts(samples[pick], counts[pick])
-        units = [
-            self._fired[index].float() if index in self._fired else torch.zeros(row.num_units, device=device)
-            for row, index in zip(shared, local, strict=True)
-        ]
-        unshared = torch.tensor([float(self.rows.num_unshared)], device=device)
+        units = [self._units(row.num_units, index) for row, index in zip(shared, local, strict=True)]
+        unshared = torch.tensor([float(self.rows.num_unshared)], dtype=torch.float32, device=device)
         result = pack([sums, histograms], device), pack([maxima, *units, unshared], device)
         self._clear()
         return result
+
+    def _units(self, num_units: int, index: int) -> Tensor:
+        """Return 1 for each unit that fired. Where the width varies from call to call or from rank to rank, none counts as dead."""
+        fired = self._fired.get(index)
+        if fired is not None and fired.shape[0] == num_units:
+            return fired.float()
+        return torch.full((num_units,), float(index in self._counts), dtype=torch.float32, device=self._device)
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Turn the merged numbers of one sampled step into observations, and let all ranks agree on places that are new."""
@@ -142,8 +147,8 @@ class ActivationCollector:
         num = len(shared)
         table = sums[: num * (WIDTH + 1)].reshape(num, WIDTH + 1)
         histograms = sums[num * (WIDTH + 1) :].reshape(-1, NUM_BINS)
-        extremes = maxima[: num * 3].reshape(num, 3)
-        units = maxima[num * 3 : -1]
+        extremes = maxima[: num * 4].reshape(num, 4)
+        units = maxima[num * 4 : -1]
         slots = {row: slot for slot, row in enumerate(self._histogram_rows())}
         if maxima[-1] > 0:
             self.rows.agree()
@@ -191,7 +196,7 @@ class ActivationCollector:
             zero_fraction=found.zero_fraction,
             saturated_fraction=found.outside_fraction if row.kind in BOUNDS else None,
             largest=float(torch.finfo(row.dtype).max), dtype=str(row.dtype).removeprefix("torch."),
-            is_gate=row.where in self._gates, rms_history=tuple(history),
+            is_gate=extremes[3] > 0, rms_history=tuple(history),
         )  # fmt: skip
 
     def _dead(self, row: Row, fired: np.ndarray[tuple[int], np.dtype[np.bool_]], num_samples: int, at: At) -> list[Seen]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import torch
 from torch._C import _len_torch_function_stack
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
@@ -51,20 +52,18 @@ class CallWatch(TorchFunctionMode):
         return result
 
     def switch(self, on: bool) -> None:
-        """Enter or leave the mode; does nothing when it is in that state already."""
-        if on and not self._is_on:
-            self.__enter__()  # type: ignore[no-untyped-call]
-        elif not on and self._is_on:
-            self._leave()
-        self._is_on = on
+        """Enter or leave the mode; does nothing when it is in that state already.
 
-    def _leave(self) -> None:
-        """Take this mode, and no other, off the stack: the user, or another guard, may have entered one since."""
-        above: list[TorchFunctionMode] = []
-        while _len_torch_function_stack():
-            mode: TorchFunctionMode = _pop_mode()  # type: ignore[no-untyped-call]
-            if mode is self:
-                break
-            above.append(mode)
-        for mode in reversed(above):
+        Modes are a stack, and whoever leaves one takes off what lies on top. So this mode lies below those that the user, or another
+        guard, has entered, and is taken out from wherever it is.
+        """
+        if on == self._is_on:
+            return
+        self._is_on = on
+        stack = [_pop_mode() for _ in range(_len_torch_function_stack())][::-1]  # type: ignore[no-untyped-call]
+        rest = [mode for mode in stack if mode is not self]
+        if on:
+            default = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)  # torch insists that it lies at the bottom
+            rest.insert(sum(mode is default for mode in rest[:1]), self)
+        for mode in rest:
             _push_mode(mode)  # type: ignore[no-untyped-call]

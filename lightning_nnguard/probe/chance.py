@@ -7,24 +7,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_nnguard.probe.batches import tensors_in
 from lightning_nnguard.probe.frames import Caller
 from lightning_nnguard.probe.functions import argument
-from lightning_nnguard.stats.chance import binary_entropy, class_weights_of_targets, entropy
+from lightning_nnguard.stats.chance import binary_entropy, binary_entropy_error, class_weights_of_targets, entropy, entropy_error
 
 #: Larger outputs (vocabularies) are not counted: the counts would outgrow the statistics of the model.
 _MAX_CLASSES = 65536
 #: How near the call's result must be to the loss for it to be the whole loss.
 _TOLERANCE = 1e-4
+#: Largest standard error of a level that is known, as a share of it.
+_MAX_ERROR = 0.1
 NAMES = ("", "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss")
 
 
 class ChanceLevel:
-    """Target statistics of the loss call that is the whole training loss, summed over all sampled batches of this rank."""
+    """Target statistics of the loss call that is the whole training loss, summed over all sampled batches of this rank.
+
+    Real-valued targets count only when they are data, that is, a tensor of the batch: what the model or the step makes up
+    (bootstrapped values, a teacher's outputs, a critic's ones and zeros) has no fixed distribution, and so no chance level.
+    """
 
     def __init__(self) -> None:
-        self._calls: list[tuple[str, Tensor, Tensor]] = []
+        self._calls: list[tuple[str, Tensor, Tensor, Tensor]] = []
         self._totals: Tensor | None = None
         self._name = ""
+        self._data: list[Tensor] = []
+        self._shift: Tensor | None = None
+
+    def offer(self, batch: object) -> None:
+        """Take the batch of a sampled step."""
+        self._data = [tensor for _, tensor in tensors_in(batch) if tensor.layout is torch.strided and not tensor.is_meta]
 
     def on_loss(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
         """Take one call of a loss function."""
@@ -36,9 +49,18 @@ class ChanceLevel:
         if not isinstance(prediction, Tensor) or not isinstance(target, Tensor):
             return
         with torch.no_grad(), torch._C.DisableTorchFunction():
-            totals = _totals(name, prediction.detach(), target.detach(), args, kwargs)
+            if self._shift is None and name == "mse_loss":
+                self._shift = target.float().mean()
+            totals = _totals(name, prediction.detach(), target.detach(), self._shift, args, kwargs)
+            is_data = self._is_data(target.detach()) if target.is_floating_point() else torch.ones((), device=target.device)
         if totals is not None:
-            self._calls.append((name, result.detach(), totals))
+            self._calls.append((name, result.detach(), totals, is_data > 0))
+
+    def _is_data(self, target: Tensor) -> Tensor:
+        """Return whether a target holds the very numbers of a tensor of the batch, whatever its shape and type; shape ()."""
+        alike = [each for each in self._data if each.numel() == target.numel() and each.device == target.device]
+        same = [(each.reshape(-1) == target.reshape(-1)).all() for each in alike]
+        return torch.stack(same).any() if same else torch.zeros((), device=target.device)
 
     def settle(self, loss: Tensor | None) -> Tensor:
         """End a sampled batch and return what is to be summed over ranks.
@@ -47,49 +69,62 @@ class ChanceLevel:
             loss: shape (), the training loss of the batch; None when there was none.
 
         Returns:
-            shape (3,): chance level of this rank, whether it is known (1 or 0), index of the call's name in `NAMES`.
+            shape (4,), float32: chance level of this rank, whether it is known (1 or 0), index of the call's name in `NAMES`,
+            standard error of the level.
         """
-        calls, self._calls = self._calls, []
+        calls, self._calls, self._data = self._calls, [], []
         if loss is None or not calls:
             device = loss.device if loss is not None else torch.device("cpu")
-            return torch.zeros(3, device=device)
-        name, result, totals = calls[-1]
+            return torch.zeros(4, dtype=torch.float32, device=device)
+        name, result, totals, is_data = calls[-1]
         same_kind = name == self._name and self._totals is not None and self._totals.shape == totals.shape
         self._totals = self._totals + totals if same_kind and self._totals is not None else totals
         self._name = name
-        level = _level(name, self._totals)
+        level, error = _level(name, self._totals)
         is_whole = (result.float() - loss.float()).abs() <= _TOLERANCE * loss.float().abs() + 1e-7
-        known = (is_whole & torch.isfinite(level) & torch.tensor(len(calls) == 1, device=loss.device)).float()
-        return torch.stack([level.nan_to_num() * known, known, known * NAMES.index(name)])
+        is_certain = torch.isfinite(level) & (level > 0) & (error <= _MAX_ERROR * level)
+        known = (is_whole & is_data & is_certain & (len(calls) == 1)).float()
+        return torch.stack([level.nan_to_num() * known, known, known * NAMES.index(name), error.nan_to_num() * known])
 
 
-def _totals(name: str, prediction: Tensor, target: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+def _totals(
+    name: str, prediction: Tensor, target: Tensor, shift: Tensor | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor | None:
+    """Return the number of targets and the sums over them that the level is made of; float32, batches add up."""
     if name in {"cross_entropy", "nll_loss"}:
         num_classes = prediction.shape[1] if prediction.dim() > 1 else prediction.shape[0]
         if num_classes > _MAX_CLASSES or num_classes < 2:
             return None
-        return class_weights_of_targets(
+        ignore_index = argument(args, kwargs, 4, "ignore_index", -100)
+        counts = class_weights_of_targets(
             target,
             num_classes,
-            ignore_index=argument(args, kwargs, 4, "ignore_index", -100),
+            ignore_index=ignore_index,
             weight=argument(args, kwargs, 2, "weight", None),
             label_smoothing=argument(args, kwargs, 7, "label_smoothing", 0.0) if name == "cross_entropy" else 0.0,
         )
+        num_targets = target.sum() if target.is_floating_point() else (target != ignore_index).sum()
+        return torch.cat([num_targets.float()[None], counts])
+    num_rows = torch.full((1,), target.shape[0] if target.dim() else 1, dtype=torch.float32, device=target.device)
     target = target.float()
     if name == "mse_loss":
-        count = torch.tensor(float(target.numel()), device=target.device)
-        return torch.stack([count, target.double().sum().float(), target.double().square().sum().float()])
+        centred = target - shift if shift is not None else target
+        sums = [torch.full_like(num_rows, target.numel()), *(centred.pow(power).sum()[None] for power in (1, 2, 4))]
+        return torch.cat([num_rows, *sums])
     if argument(args, kwargs, 2, "weight", None) is not None or kwargs.get("pos_weight") is not None:
         return None
-    outputs = target.reshape(target.shape[0], -1) if target.dim() > 1 else target[:, None]
-    if outputs.shape[1] > _MAX_CLASSES:
-        return None
-    return torch.cat([torch.tensor([float(outputs.shape[0])], device=target.device), outputs.sum(0)])
+    outputs = target.reshape(target.shape[0], -1) if target.dim() > 1 else target.reshape(-1, 1)
+    return None if outputs.shape[1] > _MAX_CLASSES else torch.cat([num_rows, outputs.sum(0)])
 
 
-def _level(name: str, totals: Tensor) -> Tensor:
+def _level(name: str, totals: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the level and its standard error, each of shape ()."""
+    num_targets = totals[0]
     if name in {"cross_entropy", "nll_loss"}:
-        return entropy(totals)
+        return entropy(totals[1:]), entropy_error(totals[1:], num_targets)
     if name == "mse_loss":
-        return totals[2] / totals[0] - (totals[1] / totals[0]).square()
-    return binary_entropy(totals[1:] / totals[0])
+        mean, square, fourth = totals[2:] / totals[1]
+        # The error of a variance, sqrt((m4 - m2^2) / n), with rows as the independent samples.
+        return square - mean.square(), ((fourth - square.square()).clamp(min=0) / num_targets).sqrt()
+    share = totals[1:] / num_targets
+    return binary_entropy(share), binary_entropy_error(share, num_targets)

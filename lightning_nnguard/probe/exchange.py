@@ -59,7 +59,7 @@ class Exchange:
         """
         parts = {name: self._packed(name, collector) for name, collector in self._collectors.items()}
         sums = pack([own, *(part[0] for part in parts.values())], self._device)
-        off = torch.tensor([float(name in self._off) for name in parts], device=self._device)
+        off = torch.tensor([float(name in self._off) for name in parts], dtype=torch.float32, device=self._device)
         maxima = pack([*(part[1] for part in parts.values()), off], self._device)
         self._ranks.merge(sums, maxima)
         sizes = {name: (len(part[0]), len(part[1])) for name, part in parts.items()}
@@ -83,7 +83,9 @@ class Exchange:
                 raise ValueError(f"packed {sums.numel()} and {maxima.numel()} numbers instead of {sizes[0]} and {sizes[1]}")
             except Exception as error:
                 self._fail(name, error)
-        return torch.zeros(sizes[0], device=self._device), torch.zeros(sizes[1], device=self._device)
+        return torch.zeros(sizes[0], dtype=torch.float32, device=self._device), torch.zeros(
+            sizes[1], dtype=torch.float32, device=self._device
+        )
 
     def turn_off(self) -> None:
         """Send nothing but zeros from now on. The other ranks turn their collectors off, too, when they read that."""

@@ -14,7 +14,7 @@ _TRAIN = {"train", "training", "trn", "tr"}
 _VALIDATION = {"val", "valid", "validation", "dev", "eval"}
 _LOWER = (
     "loss", "error", "err", "mse", "mae", "rmse", "mape", "nll", "perplexity", "ppl", "wer", "cer", "fid", "bpc", "bpb", "hinge",
-    "divergence", "entropy", "elbo", "distance", "brier",
+    "divergence", "entropy", "elbo", "distance", "brier", "ce", "bce", "xent", "crossentropy", "kl", "huber", "l1", "l2", "cost",
 )  # fmt: skip
 _HIGHER = (
     "acc", "auc", "auroc", "f1", "fbeta", "precision", "recall", "iou", "dice", "map", "r2", "score", "bleu", "rouge", "psnr",
@@ -41,7 +41,7 @@ class Pair:
 
 def _split(name: str) -> tuple[str, str]:
     """Return the stage that a metric's name tells ("train", "validation" or "") and the rest of the name."""
-    parts = [part for part in re.split(r"[/_\-. ]+", name.lower()) if part]
+    parts = _parts(re.sub(r"/dataloader_idx_0$", "", name))  # of several loaders the first one is compared
     if len(parts) > 1 and parts[-1] in {"epoch", "step"}:
         parts.pop()
     for stage, words in (("train", _TRAIN), ("validation", _VALIDATION)):
@@ -71,10 +71,14 @@ def pair_names(names: Mapping[str, float] | list[str]) -> list[Pair]:
 
 def guess_mode(name: str) -> Mode | None:
     """Return whether lower ("min") or higher ("max") is better, by the words in a metric's name; None when they do not tell."""
-    parts = re.split(r"[/_\-. ]+", name.lower())
+    parts = _parts(name)
     if any(_says(part, word) for part in parts for word in _LOWER):
         return "min"
     return "max" if any(_says(part, word) for part in parts for word in _HIGHER) else None
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in re.split(r"[\W_]+", name.lower()) if part]
 
 
 def _says(part: str, word: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,7 +50,7 @@ class GradientCollector:
         self._parameters = parameters
         self._all_chosen = spread(len(parameters), max_histograms)
         self._slots = {index: slot for slot, index in enumerate(self._all_chosen)}
-        self._samples = torch.zeros(len(self._all_chosen), SAMPLE, device=parameters.device)
+        self._samples = torch.zeros(len(self._all_chosen), SAMPLE, dtype=torch.float32, device=parameters.device)
         self.draws_histograms = True
         self._zero_runs: dict[int, _ZeroRun] = {}
         self._windows = [StepWindow() for _ in parameters.infos]
@@ -63,8 +63,8 @@ class GradientCollector:
 
     def _clear(self) -> None:
         device = self._parameters.device
-        self._squares = torch.zeros(len(self._parameters), device=device)
-        self._present = torch.zeros(len(self._parameters), device=device)
+        self._squares = torch.zeros(len(self._parameters), dtype=torch.float32, device=device)
+        self._present = torch.zeros(len(self._parameters), dtype=torch.float32, device=device)
         self._counts = [0.0] * len(self._all_chosen)
 
     @property
@@ -111,7 +111,7 @@ class GradientCollector:
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return the sums of this sampled step; see `Collector`."""
         device = self._parameters.device
-        counts = torch.tensor(self._counts, device=device)
+        counts = torch.tensor(self._counts, dtype=torch.float32, device=device)
         sums = pack(
             [
                 self._squares * self._parameters.weights,
@@ -121,7 +121,7 @@ class GradientCollector:
             device,
         )
         self._clear()
-        return sums, torch.zeros(0, device=device)
+        return sums, torch.zeros(0, dtype=torch.float32, device=device)
 
     def _extremes(self) -> list[Tensor]:
         return [self._samples.sum(1), self._samples.square().sum(1)]
@@ -134,7 +134,8 @@ class GradientCollector:
         bad = [i for i in range(num) if present[i] > 0 and not math.isfinite(squares[i])]
         if bad:
             return self._bad(bad, at)
-        seen: list[Seen] = [self._gradient(i, math.sqrt(float(squares[i])), at) for i in range(num) if present[i] > 0]
+        live = {self._parameters.infos[i].twins for i in range(num) if squares[i] > 0}
+        seen: list[Seen] = [self._gradient(i, math.sqrt(float(squares[i])), at, live) for i in range(num) if present[i] > 0]
         if seen:
             total = math.sqrt(float(squares.sum()))
             self._norms.append((at.step, total))
@@ -167,7 +168,7 @@ class GradientCollector:
             )
         ]  # fmt: skip
 
-    def _gradient(self, index: int, norm: float, at: At) -> GradientSeen:
+    def _gradient(self, index: int, norm: float, at: At, live: Collection[str]) -> GradientSeen:
         info = self._parameters.infos[index]
         rms = norm / math.sqrt(info.tensor.numel())
         self.norms[info.name] = norm
@@ -175,6 +176,8 @@ class GradientCollector:
         if norm > 0:
             self._zero_runs.pop(index, None)
             run = None
+        elif not live:
+            run = self._zero_runs.get(index)  # no parameter has a gradient: the loss is satisfied, which proves nothing
         else:
             run = self._zero_runs.setdefault(index, _ZeroRun(first_step=at.step, first_epoch=at.epoch))
             run.num_samples += 1
@@ -183,6 +186,7 @@ class GradientCollector:
             zero_span=at.step - run.first_step if run else 0,
             num_zero_samples=run.num_samples if run else 0,
             zero_epochs=max(at.epoch - run.first_epoch - 1, 0) if run else 0,
+            has_live_twins=bool(info.twins) and info.twins in live,
         )  # fmt: skip
 
     def _profile(self, at: At) -> list[Seen]:

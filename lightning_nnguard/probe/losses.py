@@ -14,6 +14,7 @@ from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.chance import NAMES, ChanceLevel
 from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.ranks import Ranks, pack
+from lightning_nnguard.probe.window import StepWindow
 
 _RECENT = 128
 _DECAY = 0.95
@@ -46,7 +47,10 @@ class LossHistory:
         self.recent.append(loss)
         self.smoothed_recent.append(self.smoothed)
 
-    def seen(self, at: At, *, steps_per_epoch: int | None, chance: float | None, name: str) -> LossSeen:
+    def seen(
+        self, at: At, *, steps_per_epoch: int | None, chance: float | None, chance_error: float, name: str, in_warmup: bool,
+        is_objective: bool,
+    ) -> LossSeen:  # fmt: skip
         """Return the history as an observation."""
         has_min = math.isfinite(self.smoothed_min)
         return LossSeen(
@@ -54,7 +58,7 @@ class LossHistory:
             recent=tuple(self.recent), smoothed=self.smoothed, smoothed_recent=tuple(self.smoothed_recent),
             smoothed_min=self.smoothed_min if has_min else self.smoothed,
             smoothed_min_step=self.smoothed_min_step if has_min else at.step, peak=self.peak, peak_step=self.peak_step,
-            chance=chance, loss_name=name,
+            chance=chance, chance_error=chance_error, loss_name=name, in_warmup=in_warmup, is_objective=is_objective,
         )  # fmt: skip
 
 
@@ -79,6 +83,12 @@ class LossCollector:
         self.history = LossHistory()
         self.chance = ChanceLevel()
         self.level: float | None = None
+        self.is_objective = True
+        self._rates = StepWindow()
+
+    def note_rate(self, rate: float, step: int) -> None:
+        """Take the largest learning rate of a sampled step."""
+        self._rates.add(step, rate)
 
     def push(self, loss: Tensor, at: At) -> None:
         """Keep the loss of one batch; no copy, no wait.
@@ -107,14 +117,14 @@ class LossCollector:
     def sizes(self) -> tuple[int, int]:
         """Lengths of what `pack` returns."""
         slots = self._num_slots if self._ranks.world_size > 1 else len(self._losses)
-        return 2 * slots + 3, slots
+        return 2 * slots + 4, slots
 
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return sums and maxima of the losses since the last sampled step; see `Collector`."""
         slots = self._num_slots if self._ranks.world_size > 1 else len(self._losses)
         losses = self._losses[-slots:] if slots else []
         self._read_steps = self._steps[-slots:] if slots else []
-        table = torch.zeros(3, slots, device=self._device)
+        table = torch.zeros(3, slots, dtype=torch.float32, device=self._device)
         if losses:
             values = torch.stack([each.float() for each in losses]).to(self._device)
             bad = ~torch.isfinite(values)
@@ -127,7 +137,7 @@ class LossCollector:
         """Turn the merged losses into observations: the loss so far, and the first loss that was not finite."""
         slots = len(maxima)
         totals, counts = sums[: 2 * slots].reshape(2, slots)
-        level, known, name = sums[2 * slots :]
+        level, known, name, error = sums[2 * slots :]
         seen: list[Seen] = []
         for slot, (step, epoch, batch_index) in enumerate(self._read_steps):
             if maxima[slot] > 0 and not seen:
@@ -151,7 +161,10 @@ class LossCollector:
                     at,
                     steps_per_epoch=self._steps_per_epoch,
                     chance=self.level,
+                    chance_error=float(error / known) if whole else 0.0,
                     name=NAMES[round(float(name / known))] if whole else "",
+                    in_warmup=self._rates.rose,
+                    is_objective=self.is_objective,
                 )
             )
         return seen

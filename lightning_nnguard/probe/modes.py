@@ -49,6 +49,9 @@ class ModeCollector:
     def __init__(self, model: nn.Module, *, ranks: Ranks, device: torch.device, optimized: Callable[[], Collection[int]]) -> None:
         self._model, self._ranks, self._device, self._optimized = model, ranks, device, optimized
         self._versions = {id(each): each._version for each in model.parameters()}
+        norms = (each for each in model.modules() if isinstance(each, nn.modules.batchnorm._NormBase))
+        frozen = (each for norm in norms for each in norm.parameters(recurse=False) if not each.requires_grad)
+        self._values = {id(each): each.detach().clone() for each in frozen}
         self._calls: dict[_Call, int] = {}
         self._told: frozenset[_Call] = frozenset()
         self._merged: list[tuple[_Call, int | None]] = []
@@ -102,7 +105,10 @@ class ModeCollector:
             # In training a layer that ran in train mode at all is well; in evaluation dropout that was active at all is not.
             if call.place in both_ways and not call.training:
                 continue
-            frozen = self.stage == "train" and self._is_frozen(modules.get(module_id), call.where, optimized)
+            module = modules.get(module_id)
+            frozen = self.stage == "train" and self._is_frozen(module, call.where, optimized)
+            if frozen and call.training and call.kind == "batchnorm" and module is not None:
+                frozen = not self._is_written(module)
             result.append(replace(call, frozen=frozen))
         return result
 
@@ -120,6 +126,11 @@ class ModeCollector:
             each.requires_grad or id(each) in optimized or each._version != self._versions.get(id(each), each._version)
             for each in parameters
         )
+
+    def _is_written(self, module: nn.Module) -> bool:
+        """Whether a frozen module's parameters are no longer what they were; writing to `.data` leaves no other trace."""
+        pairs = [(each.detach(), self._values[id(each)]) for each in module.parameters() if id(each) in self._values]
+        return any(ours.shape != then.shape or not torch.equal(ours, then.to(ours)) for ours, then in pairs)
 
     def merge(self, at: At) -> Sequence[ModeSeen]:
         """Return the calls of all ranks since the last time; every rank must call this at the same time.
@@ -163,7 +174,9 @@ class ModeCollector:
         """Return whether this rank's calls have changed since all ranks were last told; see `Collector`."""
         self._latest = self._take()
         changed = frozenset(self._latest) != self._told
-        return torch.zeros(0, device=self._device), torch.full((1,), float(changed), device=self._device)
+        return torch.zeros(0, dtype=torch.float32, device=self._device), torch.full(
+            (1,), float(changed), dtype=torch.float32, device=self._device
+        )
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Return how all ranks ran in the sampled step; they talk only when something has changed."""

@@ -38,11 +38,14 @@ class ParameterInfo:
         name: Clean name.
         kind: What it is for.
         tensor: The parameter itself.
+        twins: Name that it shares with the same parameter of the other modules in a list (`nn.ModuleList`, `nn.ModuleDict`),
+            such as "experts.*.weight"; "" when it is in none.
     """
 
     name: str
     kind: ParameterKind
     tensor: Tensor
+    twins: str = ""
 
 
 def parameters_of(model: nn.Module) -> Iterator[ParameterInfo]:
@@ -56,9 +59,16 @@ def parameters_of(model: nn.Module) -> Iterator[ParameterInfo]:
                 kinds.setdefault(id(parameter), "norm")
             elif name.endswith("bias") or "bias_" in name:
                 kinds.setdefault(id(parameter), "bias")
+    lists = {f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList | nn.ModuleDict)}
     for name, parameter in model.named_parameters():
         if isinstance(parameter, UninitializedParameter) or not parameter.dtype.is_floating_point or parameter.is_meta:
             continue
         if parameter.numel():
             kind = kinds.get(id(parameter), "weight")
-            yield ParameterInfo(name=clean_name(name), kind=kind, tensor=parameter)
+            yield ParameterInfo(name=clean_name(name), kind=kind, tensor=parameter, twins=_twins(name, lists))
+
+
+def _twins(name: str, lists: set[str]) -> str:
+    """Return a parameter's name with a star for its place in the innermost list of modules; "" when it is in none."""
+    inside = max((each for each in lists if name.startswith(each)), key=len, default="")
+    return f"{inside}*.{name.removeprefix(inside).partition('.')[2]}" if inside else ""

@@ -69,11 +69,12 @@ class NonFiniteWatch:
         self._input_flag: Tensor | None = None
         self._found_inputs: list[NonFiniteSeen] = []
         self._is_done = False
+        self._loss_finite: bool | None = None
         self._sentinel: Tensor | None = None
 
     def start_batch(self, batch: object, at: At, *, sampled: bool) -> None:
         """Keep a batch until its step is known to be good; on sampled steps look at its numbers."""
-        self._input_flag = None
+        self._input_flag = self._loss_finite = None
         if self._is_done:
             return
         self._kept.append(BatchKept(batch=batch, at=at, rng=torch.get_rng_state()))
@@ -96,6 +97,8 @@ class NonFiniteWatch:
             self._late.push(loss.detach(), at)
         elif not math.isfinite(loss.item() if loss.numel() == 1 else loss.detach().sum().item()):
             self._investigate(at)
+        else:
+            self._loss_finite = True
 
     def check_gradients(self) -> None:
         """Look at the gradient of the model's first parameter: what goes bad anywhere behind it comes through there."""
@@ -215,9 +218,11 @@ class NonFiniteWatch:
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return the maxima of this sampled step: whether this rank has something to tell; see `Collector`."""
         device = self._parameters.device
-        told = torch.tensor(self._ranks.code if self._events else 0.0, device=device)
-        flag = torch.zeros((), device=device) if self._input_flag is None else self._input_flag * self._ranks.code
-        return torch.zeros(0, device=device), torch.stack([told, flag.float()])
+        told = torch.tensor(self._ranks.code if self._events else 0.0, dtype=torch.float32, device=device)
+        flag = (
+            torch.zeros((), dtype=torch.float32, device=device) if self._input_flag is None else self._input_flag * self._ranks.code
+        )
+        return torch.zeros(0, dtype=torch.float32, device=device), torch.stack([told, flag.float()])
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Tell what any rank has found, in words, to all ranks alike."""
@@ -226,7 +231,7 @@ class NonFiniteWatch:
         kept = next((each for each in self._kept if each.at == at), None)
         if maxima[1] > 0 and not self._events and kept is not None:
             with suppress(Exception):  # the other ranks wait for this one's words
-                self._events += self._bad_inputs(kept, loss_finite=None)
+                self._events += self._bad_inputs(kept, loss_finite=self._loss_finite)
         return self._told()
 
     def _told(self) -> Sequence[Seen]:

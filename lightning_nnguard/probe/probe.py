@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
@@ -188,6 +189,9 @@ class Probe:
                 collector.draws_histograms = self.num_sampled < _ALL_HISTOGRAMS or self.num_sampled % _HISTOGRAMS_EVERY == 0
         if self.modes is not None:
             self.modes.stage = "train"
+        if self.losses is not None:
+            self.losses.is_objective = not manual
+            self.losses.chance.offer(batch)
         if "forward watch" not in self._off:
             self._attempt("forward watch", self._forward.attach)
         if manual and (self._gradients is not None or self._updates is not None):
@@ -228,11 +232,13 @@ class Probe:
 
     def _measure(self, optimizer: Optimizer) -> None:
         rates = learning_rates(self._optimizers())
+        largest = max(rates.values(), default=0.0)
+        if self.losses is not None:
+            self.losses.note_rate(largest, self._at.step)
         if self._gradients is not None:
             gradients = self._gradients
             own = {id(each) for group in optimizer.param_groups for each in group["params"]}
             others = set(rates) - own
-            largest = max(rates.values(), default=0.0)
             scale = self._scaler_scale(optimizer)
             self._attempt("gradients", lambda: gradients.measure(others, scale, largest, self._at.step))
         if self._updates is not None:
@@ -255,7 +261,8 @@ class Probe:
         if self._updates is not None and not self._stands_by:
             self._attempt("updates", self._updates.measure)
         device = self._parameters.device
-        self._exchange.send(torch.tensor([self.total_seconds, perf_counter() - self._began], device=device), self._at)
+        seconds = [self.total_seconds, perf_counter() - self._began]
+        self._exchange.send(torch.tensor(seconds, dtype=torch.float32, device=device), self._at)
         return self.read() if device.type == "cpu" else []
 
     def _abandon(self) -> None:
@@ -292,7 +299,11 @@ class Probe:
             if self.losses is not None:
                 self.losses.resize(self.cadence.max_gap)
             self._note(f"from step {at.step} on, one of {self.every_n_steps} steps is sampled, to keep the budget")
-        return [seen for part in by_collector.values() for seen in part]
+        found = [seen for part in by_collector.values() for seen in part]
+        losses = by_collector.get("losses", [])
+        if losses and not any(isinstance(seen, o.NonFiniteSeen) for seen in losses):
+            return [_with_finite_loss(seen) for seen in found]
+        return found
 
     @property
     def every_n_steps(self) -> int:
@@ -358,6 +369,13 @@ class Probe:
     def total_seconds(self) -> float:
         """Wall-clock seconds that the guard took, inside its hooks and inside the model's forward."""
         return self.seconds + self._forward.seconds
+
+
+def _with_finite_loss(seen: o.Seen) -> o.Seen:
+    """Return a non-finite input or activation with the knowledge that the loss has been finite all the same."""
+    if isinstance(seen, o.NonFiniteSeen) and seen.quantity in {"input", "activation"} and seen.loss_finite is None:
+        return replace(seen, loss_finite=True)
+    return seen
 
 
 def _before_raw_step(probe: Probe, optimizer: Optimizer, args: object, kwargs: object) -> None:

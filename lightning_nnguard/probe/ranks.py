@@ -62,4 +62,4 @@ class Ranks:
 
 def pack(parts: Sequence[Tensor], device: torch.device) -> Tensor:
     """Return the parts in one flat float32 tensor."""
-    return torch.cat([part.reshape(-1).float() for part in parts]) if parts else torch.zeros(0, device=device)
+    return torch.cat([part.reshape(-1).float() for part in parts]) if parts else torch.zeros(0, dtype=torch.float32, device=device)

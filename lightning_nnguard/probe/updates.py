@@ -110,13 +110,13 @@ class UpdateCollector:
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return the sums of this sampled step; see `Collector`."""
         device, num = self._parameters.device, len(self._parameters)
-        table = torch.zeros(3, num, device=device)
+        table = torch.zeros(3, num, dtype=torch.float32, device=device)
         if self._results is not None:
             place, updates, weights = self._results
             factor = self._parameters.weights[place]
             table[:, place] = torch.stack([updates * factor, weights * factor, torch.ones_like(updates)])
         self._results = None
-        return pack([table], device), torch.zeros(0, device=device)
+        return pack([table], device), torch.zeros(0, dtype=torch.float32, device=device)
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Turn the merged numbers of one sampled step into observations."""

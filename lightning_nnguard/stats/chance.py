@@ -26,7 +26,7 @@ def class_weights_of_targets(
     else:
         flat = target.reshape(-1)
         valid = (flat != ignore_index) & (flat >= 0) & (flat < num_classes)
-        counts = torch.zeros(num_classes, device=target.device)
+        counts = torch.zeros(num_classes, dtype=torch.float32, device=target.device)
         counts.scatter_add_(0, torch.where(valid, flat, 0), valid.float())
     if label_smoothing:
         counts = (1 - label_smoothing) * counts + label_smoothing * counts.sum() / num_classes
@@ -38,6 +38,29 @@ def entropy(counts: Tensor) -> Tensor:
     share = counts / counts.sum()
     result: Tensor = -torch.special.xlogy(share, share).sum()
     return result
+
+
+def entropy_error(counts: Tensor, num_targets: Tensor) -> Tensor:
+    """Return the error of `entropy` when the counts come from a sample of targets; shape ().
+
+    The standard error sqrt(Var[-ln p] / n), plus the bias (K - 1) / 2n of the plug-in estimate (Miller, 1955).
+
+    Args:
+        counts: shape (classes,), as for `entropy`.
+        num_targets: shape (), the targets behind them.
+    """
+    share = counts / counts.sum()
+    logs = torch.where(share > 0, share, 1.0).log()
+    variance = (share * logs.square()).sum() - (share * logs).sum().square()
+    return (variance.clamp(min=0) / num_targets).sqrt() + ((counts > 0).sum() - 1) / (2 * num_targets)
+
+
+def binary_entropy_error(share: Tensor, num_targets: Tensor) -> Tensor:
+    """Return the error of `binary_entropy` when the means come from a sample, outputs taken as fully correlated; shape ()."""
+    inside = (share > 0) & (share < 1)
+    safe = torch.where(inside, share, 0.5)
+    error = safe.logit().abs() * (safe * (1 - safe) / num_targets).sqrt() + 0.5 / num_targets
+    return torch.where(inside, error, 0.0).mean()
 
 
 def binary_entropy(share: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def histogram_counts(samples: Tensor, counts: Tensor) -> Tensor:
         out = torch.bincount(bins.view(-1), minlength=layers * NUM_BINS).float()
     else:  # bincount would wait for an accelerator
         out = torch.zeros(layers * NUM_BINS, dtype=torch.float32, device=samples.device)
-        out.scatter_add_(0, bins.view(-1), torch.ones(1, device=samples.device).expand(layers * width))
+        out.scatter_add_(0, bins.view(-1), torch.ones(1, dtype=torch.float32, device=samples.device).expand(layers * width))
     table = out.view(layers, NUM_BINS)
     table[:, _SIDE] -= width - counts
     return table

@@ -42,7 +42,7 @@ def square_sums(tensors: Sequence[Tensor]) -> Tensor:
         shape (len(tensors),), float32.
     """
     if not tensors:
-        return torch.zeros(0)
+        return torch.zeros(0, dtype=torch.float32)
     half = [i for i, each in enumerate(tensors) if each.dtype in {torch.float16, torch.bfloat16}]
     if half:  # sums of squares overflow float16, and 8 mantissa bits are too few for a norm
         norms = torch.stack([torch.linalg.vector_norm(each, dtype=torch.float32) for each in tensors])

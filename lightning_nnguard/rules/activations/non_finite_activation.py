@@ -28,7 +28,8 @@ class NonFiniteActivation(Rule[NonFiniteSeen]):
         non-finite, look at the step before.
 
     When it is harmless:
-        For attention scores masked with -inf before a softmax: they are not judged.
+        For attention scores masked with -inf before a softmax: they are not judged. For values that the model masks
+        later, such as fully padded rows: while the loss of that step is finite, the finding is INFO.
 
     References:
         PyTorch documentation, "Numerical accuracy" (extremal values) and `torch.autograd.detect_anomaly`.
@@ -41,15 +42,17 @@ class NonFiniteActivation(Rule[NonFiniteSeen]):
     fix: ClassVar[str] = (
         "look here for log or sqrt of 0, division by 0, overflowing exp or half precision; add an epsilon, clamp, or use float32"
     )
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG401", "NNG702"})
 
     def check(self, seen: NonFiniteSeen) -> Finding | None:
         """Judge the output of one module."""
         if seen.quantity != "activation" or not seen.is_first or seen.masked:
             return None
         what = "" if seen.origin else f"{bad_elements(seen)} in the output, the first in call order with finite inputs"
+        finite = ", the loss stayed finite" if seen.loss_finite else ""
         return self.finding(
             seen,
-            f"{what}{circumstances(seen)}".removeprefix(", "),
+            f"{what}{circumstances(seen)}{finite}".removeprefix(", "),
             evidence=non_finite_evidence(seen),
+            severity=Severity.INFO if seen.loss_finite else None,
         )

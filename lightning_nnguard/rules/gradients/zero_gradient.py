@@ -16,7 +16,9 @@ class ZeroGradient(Rule[GradientSeen]):
 
     What it checks:
         The gradient norm of each weight matrix or kernel. It must be exactly zero on every sampled step of at least 50
-        steps or of a whole epoch.
+        steps or of a whole epoch. Steps on which all gradients are zero do not count: then the loss is satisfied, as a
+        hinge may be. A weight in a list of like modules, others of which have a gradient, gives INFO: experts and
+        branches take turns.
 
     Why it matters:
         The weight learns nothing. It is cut off: by dead units, by a multiplication with zero, or by a branch that the
@@ -28,7 +30,7 @@ class ZeroGradient(Rule[GradientSeen]):
 
     When it is harmless:
         For embedding rows that were not touched and biases before a normalisation (not judged), and for experts that no
-        sample reached.
+        sample reached (INFO).
 
     References:
         PyTorch documentation, "Autograd mechanics"; Lu et al., "Dying ReLU and Initialization" (arXiv:1903.06733).
@@ -66,4 +68,5 @@ class ZeroGradient(Rule[GradientSeen]):
                 "min_epochs": self.min_epochs,
                 "num_zero_samples": seen.num_zero_samples,
             },
+            severity=Severity.INFO if seen.has_live_twins else None,
         )

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
 from typing import ClassVar
 
 from lightning_nnguard.finding import Finding, Severity
 from lightning_nnguard.observation import LossSeen
 from lightning_nnguard.rules.rule import Rule, threshold
-
-
-def deviation(losses: tuple[float, ...]) -> float:
-    """Return the standard deviation of a single loss, from the median change from step to step, so that no trend is in it."""
-    changes = [abs(after - before) for before, after in pairwise(losses)]
-    return median(changes) / 0.954 if changes else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +16,10 @@ class LossDiverging(Rule[LossSeen]):
 
     What it checks:
         Two things, when the chance level of the loss is known. After step 5, the largest loss is above twice chance and
-        above the first loss, while the smoothed loss is above 1.2 times chance. Or the last 50 smoothed losses are all
-        above 1.2 times their minimum, and above it by more than 0.05 of chance. Both distances must exceed the noise:
-        the typical deviation of a loss, taken from the median change from step to step.
+        above the first loss, while the smoothed loss is above 1.2 times chance and does not fall. Or the last 50
+        smoothed losses are all above 1.2 times their minimum, and above it by more than 0.05 of chance. All distances
+        must exceed the noise: the typical deviation of a loss, taken from the median change from step to step, and the
+        standard error of the chance level.
 
     Why it matters:
         The run forgets what it learned, and most often does not come back.
@@ -67,11 +60,11 @@ class LossDiverging(Rule[LossSeen]):
         chance = seen.chance
         if chance is None or chance <= 0:
             return None
-        noise = self.max_noise * deviation(seen.recent)
+        noise, error = self.max_noise * seen.noise, 2 * seen.chance_error
         latest = seen.smoothed_recent[-int(self.min_num_steps) :]
-        high = max(self.max_growth * chance, chance + noise)
+        high = max(self.max_growth * chance, chance + noise) + error
         low = max(self.max_growth * seen.smoothed_min, seen.smoothed_min + max(self.max_rise * chance, noise))
-        if seen.peak > max(self.max_peak * chance, seen.first) and seen.smoothed > high:
+        if seen.peak > max(self.max_peak * chance + error, seen.first + noise) and seen.smoothed > high and not seen.is_falling:
             message = (
                 f"loss peaked at {seen.peak:.3g} at step {seen.peak_step}, {seen.peak / chance:.3g} times its chance level "
                 f"{chance:.3g} (threshold {self.max_peak:g}, {seen.num_steps} steps)"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 from typing import ClassVar
 
 from lightning_nnguard.finding import Finding, Severity
@@ -15,9 +17,11 @@ class LossNotDecreasing(Rule[LossSeen]):
     """Training loss that does not fall below chance.
 
     What it checks:
-        The smoothed training loss against its chance level: the loss of the best constant prediction (the entropy of
-        the labels, or the variance of the targets). Judged after 200 steps, or after an epoch of at least 20 steps, and
-        only when the loss call was recognised.
+        The mean of the latest 128 training losses against its chance level: the loss of the best constant prediction
+        (the entropy of the labels, or the variance of the targets). It must be above 0.98 of that by more than two
+        standard errors, those of the mean and of the estimated level together, after 200 steps, while the loss no
+        longer falls. Judged only when the loss call was recognised. An epoch does not suffice, as the catalogue once
+        had it: many healthy runs need more steps than a small epoch has to leave chance.
 
     Why it matters:
         A constant would do as well, so the model uses nothing of its input.
@@ -27,8 +31,8 @@ class LossNotDecreasing(Rule[LossSeen]):
         learning rate tenfold in both directions and check that inputs and labels belong together.
 
     When it is harmless:
-        When the task has a long plateau, such as large vocabularies or deep networks in warm-up, or is known to be
-        almost noise.
+        When the task has a long plateau, such as large vocabularies, or is known to be almost noise. While the learning
+        rate still rises (warm-up) it is not judged.
 
     References:
         Karpathy, "A Recipe for Training Neural Networks" (2019). Measured on 200 runs: no alarm on 86 healthy runs; it
@@ -44,24 +48,25 @@ class LossNotDecreasing(Rule[LossSeen]):
     )
     explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG303", "NNG401", "NNG502", "NNG702", "NNG704"})
 
-    max_loss: float = threshold(0.98, "largest healthy smoothed loss, as a share of chance")
+    max_loss: float = threshold(0.98, "largest healthy mean of the latest losses, as a share of chance")
+    max_error: float = threshold(2, "standard errors by which the mean must be above that")
     min_num_steps: float = threshold(200, "steps after which the loss is judged", low=1)
-    min_epoch_steps: float = threshold(20, "steps that an epoch must have for one epoch to suffice", low=1)
 
     def check(self, seen: LossSeen) -> Finding | None:
-        """Judge the smoothed loss against chance."""
-        if seen.chance is None or seen.chance <= 0:
+        """Judge the latest losses against chance."""
+        if seen.chance is None or seen.chance <= 0 or seen.in_warmup or seen.num_steps < self.min_num_steps or seen.is_falling:
             return None
-        epoch = seen.steps_per_epoch
-        whole_epoch = epoch is not None and seen.num_steps >= epoch >= self.min_epoch_steps
-        if not (seen.num_steps >= self.min_num_steps or whole_epoch) or seen.smoothed <= self.max_loss * seen.chance:
+        mean, num = fmean(seen.recent), len(seen.recent)
+        error = math.hypot(pstdev(seen.recent) / math.sqrt(num), seen.chance_error)
+        if mean - self.max_error * error <= self.max_loss * seen.chance:
             return None
         return self.finding(
             seen,
-            f"smoothed loss is {seen.smoothed:.3g} after {seen.num_steps} steps, {seen.smoothed / seen.chance:.3g} of its chance "
-            f"level {seen.chance:.3g} (threshold {self.max_loss:g})",
+            f"mean of the latest {num} losses is {mean:.3g} after {seen.num_steps} steps, {mean / seen.chance:.3g} of its chance "
+            f"level {seen.chance:.3g} (threshold {self.max_loss:g}; standard error {error:.2g})",
             evidence={
-                "smoothed": seen.smoothed,
+                "mean": mean,
+                "error": error,
                 "chance": seen.chance,
                 "first": seen.first,
                 "max_loss": self.max_loss,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import ClassVar
 
 from lightning_nnguard.finding import Finding, Severity
@@ -16,7 +19,10 @@ class OverfittingGap(Rule[GapSeen]):
 
     What it checks:
         The validation loss of the last three evaluations against its minimum, which must lie before them. All three
-        must be above it by more than 0.1 of it, while the training loss is below what it was at that minimum.
+        must be above it by more than 0.1 of it, by more than 0.1 of what had been gained until then (since the first
+        evaluation, or since chance when that is known), and by more than the noise between evaluations, while the
+        training loss is below what it was at that minimum. The gain is compared because a loss of 0.05 moves by a tenth
+        from one evaluation to the next in most healthy runs, and nothing is lost by it.
 
     Why it matters:
         What is learned since then holds for the training data only. Every further epoch makes the model worse on new
@@ -41,6 +47,8 @@ class OverfittingGap(Rule[GapSeen]):
     fix: ClassVar[str] = "restore the checkpoint of the minimum and stop early; add data, augmentation, dropout or weight decay"
 
     max_rise: float = threshold(0.1, "largest healthy rise of the validation loss above its minimum, as a share of it")
+    max_lost: float = threshold(0.1, "largest healthy rise, as a share of what had been gained until the minimum")
+    max_noise: float = threshold(1, "largest healthy rise, in deviations of a single evaluation")
     min_num_evaluations: float = threshold(3, "latest evaluations that must all show that rise", low=1)
 
     def check(self, seen: GapSeen) -> Finding | None:
@@ -51,14 +59,16 @@ class OverfittingGap(Rule[GapSeen]):
         minimum = min(seen.validation)
         best = seen.validation.index(minimum)
         latest = min(seen.validation[-num_latest:])
-        bound = minimum + self.max_rise * abs(minimum)
+        gained = max(seen.validation[0], seen.chance or -math.inf) - minimum
+        noise = median(abs(after - before) for before, after in pairwise(seen.validation)) / 0.954
+        bound = minimum + max(self.max_rise * abs(minimum), self.max_lost * gained, self.max_noise * noise)
         if latest <= bound or minimum == 0 or seen.train[-1] >= seen.train[best]:
             return None
         rise = (latest - minimum) / abs(minimum)
         return self.finding(
             seen,
             f"{seen.validation_name} is {seen.validation[-1]:.3g}, above its minimum {minimum:.3g} by at least "
-            f"{rise:.2f} of it for {num_latest} evaluations (threshold {self.max_rise:g}), "
+            f"{rise:.2f} of it for {num_latest} evaluations (threshold {(bound - minimum) / abs(minimum):.2g}), "
             f"while {seen.train_name} fell from {seen.train[best]:.3g} to {seen.train[-1]:.3g}; "
             f"best evaluation {best + 1} of {len(seen.validation)}",
             evidence={
@@ -66,6 +76,9 @@ class OverfittingGap(Rule[GapSeen]):
                 "validation_min": minimum,
                 "rise": rise,
                 "max_rise": self.max_rise,
+                "max_validation": bound,
+                "gained": gained,
+                "noise": noise,
                 "train": seen.train[-1],
                 "train_at_min": seen.train[best],
                 "best_evaluation": best + 1,

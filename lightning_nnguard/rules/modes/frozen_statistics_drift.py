@@ -16,7 +16,9 @@ class FrozenStatisticsDrift(Rule[ModeSeen]):
     """Frozen batch norm whose running statistics still move.
 
     What it checks:
-        Whether a batch norm runs in train mode in training though all its parameters are frozen.
+        Whether a batch norm runs in train mode in training though all its parameters are frozen, on two sampled steps
+        in a row. Parameters that somebody writes to are not frozen: the average or target copy of a network (EMA, BYOL,
+        MoCo) is meant to follow it.
 
     Why it matters:
         Freezing parameters does not freeze buffers. The running statistics follow the new data, so the frozen features
@@ -40,6 +42,7 @@ class FrozenStatisticsDrift(Rule[ModeSeen]):
     severity: ClassVar[Severity] = Severity.WARNING
     why: ClassVar[str] = "freezing parameters does not freeze buffers, so the frozen features change all the same"
     fix: ClassVar[str] = "call .eval() on the frozen module in on_train_epoch_start"
+    patience: ClassVar[int] = 2
 
     def check(self, seen: ModeSeen) -> Finding | None:
         """Judge one batch norm call."""

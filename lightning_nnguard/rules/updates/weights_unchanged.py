@@ -17,7 +17,8 @@ class WeightsUnchanged(Rule[UpdateSeen]):
     What it checks:
         Whether any element of the parameter moved, though its learning rate and its gradient are not zero. None may
         have moved on at least two sampled steps in a row that lie at least 10 steps apart, the norm being the same
-        throughout.
+        throughout. If an optimizer holds it, learning rate times gradient must exceed what float32 resolves, 1e-6 of
+        the weight: a schedule that has decayed to nothing and a loss at its minimum move nothing either.
 
     Why it matters:
         The parameter receives a gradient and is meant to learn, but stays what it was at the start.
@@ -45,6 +46,7 @@ class WeightsUnchanged(Rule[UpdateSeen]):
 
     min_num_unchanged: float = threshold(2, "sampled steps in a row on which no element moved", low=1)
     min_span: float = threshold(10, "steps from the first to the last of those")
+    min_drive: float = threshold(1e-6, "smallest learning rate times gradient that must move a held weight, as a share of it")
 
     def check(self, seen: UpdateSeen) -> Finding | None:
         """Judge whether one parameter moves."""
@@ -52,6 +54,8 @@ class WeightsUnchanged(Rule[UpdateSeen]):
         if not driven or seen.num_unchanged < self.min_num_unchanged or seen.unchanged_span < self.min_span:
             return None
         gradient = seen.gradient_norm or 0.0
+        if seen.in_optimizer and seen.learning_rate * gradient <= self.min_drive * seen.weight_norm:
+            return None
         optimizer = "" if seen.in_optimizer else "; no optimizer holds this parameter"
         return self.finding(
             seen,
