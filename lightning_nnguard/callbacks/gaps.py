@@ -34,6 +34,7 @@ class GapWatch:
     def __init__(self, options: Options, wanted: Collection[type[Seen]], *, ranks: Ranks, note: Callable[[str], None]) -> None:
         self._is_on = GapSeen in wanted
         self._history = GapHistory(options.pairs, options.modes)
+        self._tells_missing = options.tells_missing
         self._slice = TrainingSlice(options.fair_batches) if options.fair_batches else None
         self._ranks = ranks
         self._note = note
@@ -99,7 +100,7 @@ class GapWatch:
         else:
             train = _numbers(trainer)
             pairs, notes = self._history.pairs({**self._validation, **train})
-            for note in notes if at_epoch_end else ():
+            for note in notes if at_epoch_end and self._tells_missing else ():
                 self._note(f"ValidationGap: {note}")
             if not at_epoch_end and probe.losses is not None:
                 recent = probe.losses.history.recent

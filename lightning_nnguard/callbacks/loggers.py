@@ -25,7 +25,10 @@ def sinks_of(trainer: Trainer, log_dir: Path, *, write_lines: bool) -> list[Sink
     """
     sinks: list[Sink] = [ConsoleSink()]
     for logger in trainer.loggers:
-        experiment = getattr(logger, "experiment", None)
+        try:
+            experiment = getattr(logger, "experiment", None)
+        except Exception:  # a service that cannot be reached; the guard goes on without it
+            experiment = None
         if experiment is not None and hasattr(experiment, "add_histogram_raw") and hasattr(experiment, "add_custom_scalars"):
             sinks.append(TensorBoardSink(writer=experiment))
         else:

@@ -91,6 +91,7 @@ class NNGuard(Guard):
                 pairs=pairs,
                 modes=modes,
                 fair_batches=checked_count("fair_batches", fair_batches),
+                tells_missing=pairs is not None,
                 draw_health=True,
                 write_lines=True,
             )

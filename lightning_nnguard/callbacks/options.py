@@ -27,6 +27,7 @@ class Options:
         pairs: Metrics to compare: common name -> (training name, validation name); None to pair by name.
         modes: Common name -> "min" or "max".
         fair_batches: Training batches that are measured like validation data; 0 for none.
+        tells_missing: Whether to note, once, that metrics to compare are missing.
         draw_health: Whether to draw the layer x time map and the text of findings.
         write_lines: Whether to write findings as JSON lines beside the logs.
     """
@@ -40,6 +41,7 @@ class Options:
     pairs: Mapping[str, tuple[str, str]] | None = None
     modes: Mapping[str, Mode] | None = None
     fair_batches: int = 0
+    tells_missing: bool = False
     draw_health: bool = False
     write_lines: bool = False
 

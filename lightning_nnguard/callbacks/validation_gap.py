@@ -54,4 +54,8 @@ class ValidationGap(Guard):
         )
         pairs, modes = checked_pairs(pairs, modes)
         fair_batches = checked_count("fair_batches", fair_batches)
-        super().__init__(Options(policy=policy, panels=(validation_gap,), pairs=pairs, modes=modes, fair_batches=fair_batches))
+        super().__init__(
+            Options(
+                policy=policy, panels=(validation_gap,), pairs=pairs, modes=modes, fair_batches=fair_batches, tells_missing=True
+            )
+        )
