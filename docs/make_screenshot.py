@@ -1,7 +1,7 @@
 """Take pictures of the NNGuard panels in a real TensorBoard.
 
-Run it as `python docs/make_screenshot.py --logdir lightning_logs --out docs/images`. It needs a Chromium on the machine
-(`apt-get install chromium`) and Playwright's Python package (in the group "dev").
+Run it as `python docs/make_screenshot.py --logdir nnguard_runs/demo --run learning-rate --out docs/images` after the demo. It needs
+a Chromium on the machine (`apt-get install chromium`) and Playwright's Python package (in the group "dev").
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--logdir", type=Path, required=True, help="log directory of TensorBoard")
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder for the PNG files")
+    parser.add_argument("--run", default="", help="regular expression of the runs to show; all by default")
     parser.add_argument("--browser", default="/usr/bin/chromium", help="Chromium's executable")
     arguments = parser.parse_args()
     if not any(arguments.logdir.rglob("events.out.tfevents.*")):
@@ -48,7 +49,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=arguments.browser, args=list(BROWSER_FLAGS))
         for name, (tab, show) in PICTURES.items():
             path = arguments.out / f"{name}.png"
-            shoot(browser, f"{url}#{tab}", show, path)
+            shoot(browser, f"{url}#{tab}", show, path, run=arguments.run)
             progress.console.print(f"{path} ({path.stat().st_size // 1000} kB)")
             progress.advance(work)
         browser.close()
@@ -90,11 +91,13 @@ def has_data(url: str) -> bool:
         return False
 
 
-def shoot(browser: Browser, url: str, show: Callable[[Page], Locator], path: Path) -> None:
+def shoot(browser: Browser, url: str, show: Callable[[Page], Locator], path: Path, *, run: str) -> None:
     """Open one tab, bring its NNGuard panels on the screen and save what is seen down to their end."""
     page = browser.new_page(viewport=SIZE, device_scale_factor=2)
     try:
         page.goto(url)
+        page.locator("tf-runs-selector input >> visible=true").first.fill(run)
+        page.wait_for_timeout(SETTLE)
         panel = show(page)
         page.wait_for_load_state("networkidle")
         page.wait_for_timeout(SETTLE)
@@ -131,6 +134,7 @@ def show_layer(page: Page) -> Locator:
     """Follow the first link in the list of findings to the charts of that layer."""
     page.locator("tf-text-loader table a").first.click()
     page.locator("card-view").first.wait_for()
+    page.get_by_label("Toggle settings side pane").click()  # they take a fifth of the width
     return page.locator("body")
 
 

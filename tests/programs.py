@@ -154,7 +154,9 @@ def hooks_in(module: nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()
     found = []
     for name, each in module.named_modules():
         found += [
-            f"{name}.{kind}" for kind, table in vars(each).items() if "hooks" in kind and kind.startswith("_") and table and kind not in _OWN
+            f"{name}.{kind}"
+            for kind, table in vars(each).items()
+            if "hooks" in kind and kind.startswith("_") and table and kind not in _OWN
         ]
     for name, parameter in module.named_parameters():
         found += [f"{name}.{kind}" for kind in ("_backward_hooks", "_post_accumulate_grad_hooks") if getattr(parameter, kind, None)]

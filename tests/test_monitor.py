@@ -224,14 +224,14 @@ def test_the_probe_knows_better_what_was_first() -> None:
         (loss(smoothed=2.3, num_steps=19), True),
         (loss(smoothed=2.3, num_steps=20), False),
         (loss(smoothed=1.0, smoothed_min_step=0), True),
-        (loss(chance=None, first=2.0, smoothed=1.95), True),
-        (loss(chance=None, first=2.0, smoothed=1.97), False),
-        (loss(chance=None, first=-1.0, smoothed=-1.1), True),
-        (loss(chance=None, first=-1.0, smoothed=-1.01), False),
-        (loss(chance=None, first=0.0, smoothed=-0.1), True),
-        (loss(chance=None, first=0.0, smoothed=0.0), False),
-        (loss(chance=None, smoothed=0.5, step=1200, smoothed_min_step=700), True),
-        (loss(chance=None, smoothed=0.5, step=1200, smoothed_min_step=699), False),
+        (loss(smoothed=4.0, smoothed_recent=(5.0,) * 127 + (4.0,)), True),  # above chance, but falling
+        (loss(chance=None, first=2.0, smoothed=1.95, smoothed_min=1.95), True),
+        (loss(chance=None, first=2.0, smoothed=1.97, smoothed_min=1.95), False),
+        (loss(chance=None, first=2.0, smoothed=1.5, smoothed_min=1.0), False),  # more than half is lost
+        (loss(chance=None, first=2.0, smoothed=1.5, smoothed_min=1.0, is_objective=False), True),  # one loss of several
+        (loss(chance=None, first=-1.0, smoothed=-1.01), True),  # no level to compare with
+        (loss(chance=None, first=0.0, smoothed=0.0), True),
+        (loss(chance=None, smoothed=0.5, step=12000, smoothed_min_step=700), True),  # converged
     ],
 )
 def test_is_learning(seen: LossSeen, learning: bool) -> None:

@@ -68,12 +68,22 @@ class GuardRun:
         self._num_rules = len(rules)
         wanted = self.monitor.wanted
         self._wants_pictures = PictureSeen in wanted
-        self.probe = Probe(
-            module,
+        self.probe = self._new_probe()
+        self._gaps = GapWatch(options, wanted, ranks=self._ranks, note=self.note)
+        self._laid_out: list[str] | None = None
+        self._record.begin(keep=not is_fit)
+        self._begin_step = 0
+        self._sizes: tuple[int | None, ...] = (None, None)
+        self._stands_by = False
+
+    def _new_probe(self) -> Probe:
+        trainer, options = self._trainer, self._options
+        return Probe(
+            self._module,
             ProbeSettings(
-                wanted=wanted,
-                every_n_steps=policy.every_n_steps,
-                budget=policy.budget,
+                wanted=self.monitor.wanted,
+                every_n_steps=options.policy.every_n_steps,
+                budget=options.policy.budget,
                 sync=options.sync,
                 snapshot_bytes=options.snapshot_bytes,
                 activation_histograms=options.activation_histograms,
@@ -87,19 +97,14 @@ class GuardRun:
             has_scaler=self._scaler() is not None,
             note=self.note,
         )
-        self._gaps = GapWatch(options, wanted, ranks=self._ranks, note=self.note)
-        self._laid_out: list[str] | None = None
-        self._record.begin(keep=not is_fit)
-        self._begin_step = 0
-        self._stands_by = False
 
     # -- what the Trainer says ---------------------------------------------------------------------------------------------------
 
     def at(self, batch_index: int = 0) -> At:
         """Return the present moment; steps are counted like on the axis of Lightning's loggers."""
-        loop = self._trainer.fit_loop.epoch_loop
-        step = getattr(loop, "_batches_that_stepped", self._trainer.global_step)
-        return At(step=step, epoch=self._trainer.current_epoch, batch_index=batch_index)
+        trainer = self._trainer
+        step = getattr(trainer.fit_loop.epoch_loop, "_batches_that_stepped", None)
+        return At(step=trainer.global_step if step is None else step, epoch=trainer.current_epoch, batch_index=batch_index)
 
     def _scaler(self) -> object | None:
         scaler = getattr(self._trainer.precision_plugin, "scaler", None)
@@ -140,7 +145,8 @@ class GuardRun:
         batches = trainer.num_training_batches
         steps = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else None
         everyone = set(map(tuple, self._ranks.gather([population, steps])))
-        self.probe.know(*(everyone.pop() if len(everyone) == 1 else (None, None)))  # what ranks judge by is the same on all
+        self._sizes = everyone.pop() if len(everyone) == 1 else (None, None)  # what ranks judge by is the same on all
+        self.probe.know(*self._sizes)
         self._begin_step = self.at().step
 
     def start_batch(self, batch: object, batch_index: int) -> None:
@@ -149,6 +155,10 @@ class GuardRun:
         trainer, manual = self._trainer, not self._module.automatic_optimization
         steps = manual or (batch_index + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
         at = self.at(batch_index)
+        if not self.probe.is_current:  # the user's own hooks have replaced layers since the fit began
+            self.probe.close()
+            self.probe = self._new_probe()
+            self.probe.know(*self._sizes)
         self.probe.start_batch(batch, at, steps=steps, manual=manual)
         self._gaps.offer(batch)
         self._see(seen)

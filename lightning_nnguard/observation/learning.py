@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from statistics import median
 from typing import Literal
@@ -49,19 +50,19 @@ class LossSeen(Seen):
     in_warmup: bool = False
     is_objective: bool = True
 
-    @property
+    @cached_property
     def noise(self) -> float:
         """Standard deviation of a single loss, from the median change from step to step, so that no trend is in it."""
         changes = [abs(after - before) for before, after in pairwise(self.recent)]
         return median(changes) / 0.954 if changes else 0.0
 
-    @property
+    @cached_property
     def is_falling(self) -> bool:
         """Whether the smoothed loss has fallen over the latest 128 steps, by 2 % and by more than two standard errors.
 
         Smoothing with decay 0.95 leaves 0.16 of a single loss's deviation. The first smoothed losses are hardly smoothed.
         """
-        before = self.smoothed_recent[0]
+        before = self.smoothed_recent[0] if self.smoothed_recent else self.smoothed
         errors = 2.0 if self.num_steps <= len(self.smoothed_recent) else 0.5
         return before - self.smoothed > max(0.02 * abs(before), errors * self.noise)
 
@@ -91,3 +92,13 @@ class GapSeen(Seen):
     chance: float | None = None
     regularised: bool = False
     final: bool = False
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a single validation value, from second differences, so that no trend is in it.
+
+        Their median is sqrt(6) x 0.6745 deviations of independent normal values.
+        """
+        triples = zip(self.validation, self.validation[1:], self.validation[2:], strict=False)
+        bends = [abs(after - 2 * here + before) for before, here, after in triples]
+        return median(bends) / 1.652 if bends else 0.0

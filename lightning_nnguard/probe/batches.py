@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
@@ -11,35 +12,41 @@ from torch import Tensor
 
 _MAX_DEPTH = 6
 _MAX_LEAVES = 256
+_MAX_VALUES = 4096
 
 
 def tensors_in(batch: object, path: str = "batch") -> Iterator[tuple[str, Tensor]]:
-    """Iterate over the tensors of a batch with their paths, such as `batch["image"]` or `batch[0].mask`.
+    """Iterate over the tensors of a batch with their paths, such as `batch["image"]` or `batch[0].mask`, the outer ones first.
 
     Mappings, lists, tuples, dataclasses and plain objects are walked; strings, None and anything else are passed over. At most 256
-    tensors and 6 levels, so that no container is endless.
+    tensors, 6 levels and 4096 values are looked at, and none twice: containers may be endless, or hold a whole data set.
     """
-    yield from islice(_walk(batch, path, _MAX_DEPTH), _MAX_LEAVES)
+    waiting = deque([(path, batch, _MAX_DEPTH)])
+    seen: set[int] = set()
+    num_tensors = 0
+    for _ in range(_MAX_VALUES):
+        if not waiting or num_tensors == _MAX_LEAVES:
+            return
+        path, value, depth = waiting.popleft()
+        if isinstance(value, Tensor):
+            num_tensors += 1
+            yield path, value
+        elif depth and id(value) not in seen and not isinstance(value, str | bytes | int | float | type | None):
+            seen.add(id(value))
+            waiting.extend((each, child, depth - 1) for each, child in islice(_children(path, value), _MAX_LEAVES))
 
 
-def _walk(value: object, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        yield path, value
-        return
-    if depth == 0 or value is None or isinstance(value, str | bytes | int | float | type):
-        return
+def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
-        children = [(f"{path}[{key!r}]", child) for key, child in value.items()]
+        yield from ((f"{path}[{key!r}]", child) for key, child in value.items())
     elif isinstance(value, list | tuple):
         names = getattr(value, "_fields", None)
-        children = [(f"{path}.{names[i]}" if names else f"{path}[{i}]", child) for i, child in enumerate(value[:_MAX_LEAVES])]
+        yield from ((f"{path}.{names[i]}" if names else f"{path}[{i}]", child) for i, child in enumerate(value))
     elif dataclasses.is_dataclass(value):
-        children = [(f"{path}.{field.name}", getattr(value, field.name, None)) for field in dataclasses.fields(value)]
+        yield from ((f"{path}.{field.name}", getattr(value, field.name, None)) for field in dataclasses.fields(value))
     else:
         attributes = getattr(value, "__dict__", None)
-        children = [(f"{path}.{name}", child) for name, child in attributes.items()] if isinstance(attributes, dict) else []
-    for child_path, child in children:
-        yield from _walk(child, child_path, depth - 1)
+        yield from ((f"{path}.{name}", child) for name, child in (attributes if isinstance(attributes, dict) else {}).items())
 
 
 def float_tensors_in(batch: object) -> list[tuple[str, Tensor]]:

@@ -54,8 +54,8 @@ class CallWatch(TorchFunctionMode):
     def switch(self, on: bool) -> None:
         """Enter or leave the mode; does nothing when it is in that state already.
 
-        Modes are a stack, and whoever leaves one takes off what lies on top. So this mode lies below those that the user, or another
-        guard, has entered, and is taken out from wherever it is.
+        Modes are a stack, and whoever leaves one takes off what lies on top. So this mode lies below those that the user has
+        entered, and is taken out from wherever it is.
         """
         if on == self._is_on:
             return

@@ -58,7 +58,7 @@ class ForwardWatch:
         self._handles: list[RemovableHandle] = []
         self._mode: CallWatch | None = None
         self._modules: list[Watched] = []
-        self._view = ModelView(names={}, watched=(), has_compiled=False)
+        self._view = ModelView(names={}, watched=(), losses=frozenset(), has_compiled=False)
         self._hooked: set[int] = set()
         self._num_calls: dict[str, int] = {}
         self._bounded: list[tuple[Tensor, str]] = []
@@ -152,7 +152,7 @@ class ForwardWatch:
         origin = type(source.grad_fn).__name__ if isinstance(source, Tensor) and source.grad_fn is not None else ""
         who = caller(self._view.names)
         # A hinge in a loss is no layer: its "units" fall silent when the model is good.
-        in_loss = "loss" in who.path.lower() or any("loss" in each or each.endswith("_step") for each in who.functions)
+        in_loss = who.module_id in self._view.losses or any("loss" in each or each.endswith("_step") for each in who.functions)
         if in_loss and not origin.startswith(_LAYER_ORIGINS):
             return
         self._functional(who, function, result, unit_dim=self._unit_dim(result))

@@ -51,8 +51,8 @@ def caller(names: Mapping[int, str]) -> Caller:
             if not in_torch and source is None:
                 source = f"{Path(file).name}:{frame.f_lineno}"
             functions.append(code.co_name)
-            if code.co_varnames[:1] == ("self",):
-                owner = id(frame.f_locals.get("self"))
+            if code.co_argcount:  # a method, whatever it calls its `self`
+                owner = id(frame.f_locals.get(code.co_varnames[0]))
                 if owner in names:
                     return Caller(
                         path=names[owner], module_id=owner, is_library=in_torch, source=source, functions=tuple(functions)

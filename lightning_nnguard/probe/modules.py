@@ -25,17 +25,30 @@ class ModelView:
     Attributes:
         names: Clean path of every module by its id.
         watched: Modules whose outputs are watched.
+        losses: Ids of the modules that are called a loss by their class or name.
         has_compiled: Whether any region of the model is compiled.
     """
 
     names: dict[int, str]
     watched: tuple[Watched, ...]
+    losses: frozenset[int]
     has_compiled: bool
 
     @classmethod
     def of(cls, model: nn.Module) -> ModelView:
         """Look at a model."""
-        return cls(names=module_names(model), watched=tuple(watched_modules(model)), has_compiled=bool(compiled_modules(model)))
+        names = module_names(model)
+        losses = {id(each) for each in model.modules() if _is_loss(f"{names[id(each)]} {type(each).__name__}".lower())}
+        return cls(
+            names=names,
+            watched=tuple(watched_modules(model)),
+            losses=frozenset(losses),
+            has_compiled=bool(compiled_modules(model)),
+        )
+
+
+def _is_loss(words: str) -> bool:
+    return "loss" in words or "criterion" in words
 
 
 @dataclass(frozen=True, kw_only=True)

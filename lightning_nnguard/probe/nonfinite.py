@@ -51,6 +51,9 @@ class NonFiniteWatch:
         immediate: Whether values are read at once, which waits for an accelerator.
         save: Writes a batch to disk and returns the file's name ("" when it could not).
         context: Gives the precision context of a training step.
+
+    Attributes:
+        told_step: Step at which loss or gradients first went bad, once all ranks know of it; None before.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class NonFiniteWatch:
         self._found_inputs: list[NonFiniteSeen] = []
         self._is_done = False
         self._loss_finite: bool | None = None
+        self.told_step: int | None = None
         self._sentinel: Tensor | None = None
 
     def start_batch(self, batch: object, at: At, *, sampled: bool) -> None:
@@ -158,7 +162,7 @@ class NonFiniteWatch:
             with suppress(Exception):  # a module that cannot be copied
                 found = find_origin(self._model, kept.batch, at.batch_index, rng=kept.rng, context=self._context())
             origin = str(found) if found else ""
-            if found is not None:
+            if found is not None and found.where not in {"", type(self._model).__name__}:  # not the training step itself
                 self._events.append(replace(event, quantity="activation", where=found.where, origin=origin))
         else:
             origin = "read late, after the weights were overwritten: sync=True names the module"
@@ -201,7 +205,7 @@ class NonFiniteWatch:
         if self._ranks.world_size > 1:
             return ()
         events, self._events = self._events, []
-        return events
+        return self._remember(events)
 
     def finish(self) -> Sequence[Seen]:
         """Return what was found since the last sampled step; training has ended, and every rank calls this."""
@@ -226,7 +230,7 @@ class NonFiniteWatch:
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Tell what any rank has found, in words, to all ranks alike."""
-        if maxima.max() == 0:
+        if maxima[0] <= 0 and maxima[1] <= 0:
             return ()
         kept = next((each for each in self._kept if each.at == at), None)
         if maxima[1] > 0 and not self._events and kept is not None:
@@ -239,4 +243,10 @@ class NonFiniteWatch:
         events, self._events = self._events, []
         everyone = [event for part in self._ranks.gather(events) for event in part]
         first = min((event.step for event in everyone), default=0)
-        return [event for event in everyone if event.step == first]
+        return self._remember([event for event in everyone if event.step == first])
+
+    def _remember(self, events: list[NonFiniteSeen]) -> list[NonFiniteSeen]:
+        steps = [event.step for event in events if event.quantity != "input"]
+        if steps and self.told_step is None:
+            self.told_step = min(steps)
+        return events

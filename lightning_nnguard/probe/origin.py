@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightning_nnguard.probe.copies import detached_copy, random_state_kept
+from lightning_nnguard.probe.copies import attach, detached_copy, random_state_kept
 from lightning_nnguard.probe.frames import caller
 from lightning_nnguard.probe.names import module_names
 
@@ -69,21 +70,42 @@ class _Search(TorchFunctionMode):
         super().__init__()
         self._names = names
         self.found: Origin | None = None
+        self._is_over = False
 
     def __torch_function__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self.found is not None:
+        if self._is_over:
             return func(*args, **kwargs)
-        name = getattr(func, "__name__", str(func))
-        inputs_good = all(is_finite(each) for each in _tensors((*args, *kwargs.values())))
+        before = _worst((*args, *kwargs.values()))
         result = func(*args, **kwargs)
-        if inputs_good and name not in _ON_PURPOSE:
-            bad = next((each for each in _tensors((result,)) if not is_finite(each)), None)
-            if bad is not None:
-                who = caller(self._names)
-                values = f"{int(bad.isnan().sum())} NaN, {int(bad.isinf().sum())} Inf of {bad.numel()} values"
-                self.found = Origin(where=who.path, function=name, source=who.source, values=values)
+        after = _worst((result,))
+        name = getattr(func, "__name__", str(func))
+        if after <= before or name in _ON_PURPOSE:
+            return result
+        if before == _GOOD or self.found is None:
+            bad = next(each for each in _tensors((result,)) if not is_finite(each))
+            who = caller(self._names)
+            values = f"{int(bad.isnan().sum())} NaN, {int(bad.isinf().sum())} Inf of {bad.numel()} values"
+            self.found = Origin(where=who.path, function=name, source=who.source, values=values)
+        # -inf alone may be a mask, such as the logarithm of zeros and ones; the search goes on for something worse.
+        self._is_over = after == _BAD
         return result
+
+
+_GOOD, _MASKED, _BAD = range(3)
+
+
+def _worst(values: tuple[Any, ...]) -> int:
+    """Return whether all numbers are finite, or some are -inf, or some are NaN or +inf."""
+    worst = _GOOD
+    for tensor in _tensors(values):
+        if not is_finite(tensor):
+            high = tensor.detach().amax()
+            worst = max(worst, _MASKED if bool(high < torch.inf) else _BAD)
+    for value in values:
+        if isinstance(value, float) and not math.isfinite(value):
+            worst = max(worst, _MASKED if value < 0 else _BAD)
+    return worst
 
 
 def _tensors(values: tuple[Any, ...]) -> Iterator[Tensor]:
@@ -112,7 +134,13 @@ def run_training_step(module: nn.Module, batch: object, batch_index: int) -> Non
 
 
 def find_origin(
-    module: nn.Module, batch: object, batch_index: int, *, rng: Tensor | None, context: AbstractContextManager[object] | None = None
+    module: nn.Module,
+    batch: object,
+    batch_index: int,
+    *,
+    rng: Tensor | None,
+    context: AbstractContextManager[object] | None = None,
+    trainer: Mapping[str, Any] | None = None,
 ) -> Origin | None:
     """Run one training step again on a copy and return the first call that went bad; None when none did or none can be told.
 
@@ -122,9 +150,12 @@ def find_origin(
         batch_index: Its index in the epoch.
         rng: CPU random state at the start of the batch, shape (bytes,), uint8; None for the present one.
         context: Precision context (autocast) of the run.
+        trainer: Numbers of the trainer that the step may ask for; None when the module still has its trainer.
     """
     with random_state_kept():
         twin = detached_copy(module)
+        if trainer is not None:
+            attach(twin, trainer)
         twin.train(module.training)
         for ours, theirs in zip(twin.modules(), module.modules(), strict=False):
             ours.training = theirs.training

@@ -24,6 +24,7 @@ from lightning_nnguard.probe.forward import Extra, ForwardWatch
 from lightning_nnguard.probe.gradients import GradientCollector
 from lightning_nnguard.probe.losses import LossCollector
 from lightning_nnguard.probe.modes import ModeCollector
+from lightning_nnguard.probe.names import parameters_of
 from lightning_nnguard.probe.nonfinite import NonFiniteWatch, Save
 from lightning_nnguard.probe.parameters import Parameters, learning_rates
 from lightning_nnguard.probe.ranks import Ranks
@@ -37,6 +38,10 @@ _GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, *_UPDAT
 #: Sampled steps that all draw histograms, and then every so manieth: TensorBoard keeps 100 to 500 of them anyway.
 _ALL_HISTOGRAMS = 20
 _HISTOGRAMS_EVERY = 4
+_COMPILED = (
+    "code is compiled in this process: modules in compiled regions, functional calls (F.relu, F.dropout), modes of dropout and "
+    "batch norm and the chance level of the loss are not seen"
+)
 
 
 class Probe:
@@ -113,7 +118,7 @@ class Probe:
         self._exchange = Exchange(collectors, ranks=ranks, device=device, on_error=self._failed)
         self._off: set[str] = set()
         self._at = At(step=0, epoch=0, batch_index=0)
-        self._is_sampling = self._stands_by = False
+        self._is_sampling = self._stands_by = self._has_begun = False
         self._step_hooks: list[RemovableHandle] = []
         self._measured: set[int] = set()
 
@@ -159,6 +164,13 @@ class Probe:
         self._began = perf_counter()
         self.seconds = 0.0
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the watched parameters are those of the model; looked at only before the first batch."""
+        if self._has_begun:
+            return True
+        return [id(info.tensor) for info in self._parameters.infos] == [id(info.tensor) for info in parameters_of(self._model)]
+
     # -- training ------------------------------------------------------------------------------------------------------------
 
     def start_batch(self, batch: object, at: At, *, steps: bool, manual: bool) -> None:
@@ -172,8 +184,9 @@ class Probe:
         """
         if self._is_sampling:  # the batch before was skipped after it had begun
             self._abandon()
-        if at.epoch != self._at.epoch or not self.num_sampled:
+        if at.epoch != self._at.epoch or not self._has_begun:
             self._attempt("forward watch", self._forward.look)  # modules may have been added, frozen or compiled
+        self._has_begun = True
         self._at = at
         self._is_sampling = steps and is_sampled(at.step, self.cadence.every_n_steps)
         if self._stands_by:
@@ -194,6 +207,8 @@ class Probe:
             self.losses.chance.offer(batch)
         if "forward watch" not in self._off:
             self._attempt("forward watch", self._forward.attach)
+            if not self._forward.can_listen:
+                self._note(_COMPILED)
         if manual and (self._gradients is not None or self._updates is not None):
             # Raw optimizers bypass Lightning's hook.
             for optimizer in self._optimizers():
@@ -299,11 +314,11 @@ class Probe:
             if self.losses is not None:
                 self.losses.resize(self.cadence.max_gap)
             self._note(f"from step {at.step} on, one of {self.every_n_steps} steps is sampled, to keep the budget")
-        found = [seen for part in by_collector.values() for seen in part]
-        losses = by_collector.get("losses", [])
-        if losses and not any(isinstance(seen, o.NonFiniteSeen) for seen in losses):
-            return [_with_finite_loss(seen) for seen in found]
-        return found
+        finite = bool(by_collector.get("losses")) and not any(isinstance(each, o.NonFiniteSeen) for each in by_collector["losses"])
+        told = self._nonfinite.told_step if self._nonfinite is not None else None
+        own = by_collector.get("non-finite", [])
+        rest = [seen for name, part in by_collector.items() if name != "non-finite" for seen in part]
+        return [*(_completed(seen, finite, None) for seen in own), *(_completed(seen, finite, told) for seen in rest)]
 
     @property
     def every_n_steps(self) -> int:
@@ -371,11 +386,14 @@ class Probe:
         return self.seconds + self._forward.seconds
 
 
-def _with_finite_loss(seen: o.Seen) -> o.Seen:
-    """Return a non-finite input or activation with the knowledge that the loss has been finite all the same."""
-    if isinstance(seen, o.NonFiniteSeen) and seen.quantity in {"input", "activation"} and seen.loss_finite is None:
+def _completed(seen: o.Seen, loss_finite: bool, told_step: int | None) -> o.Seen:
+    """Return a non-finite value with what the other collectors know: the loss has been finite, or it is not the first to go bad."""
+    if not isinstance(seen, o.NonFiniteSeen) or seen.quantity not in {"input", "activation", "gradient"}:
+        return seen
+    if loss_finite and seen.loss_finite is None and seen.quantity != "gradient":
         return replace(seen, loss_finite=True)
-    return seen
+    late = told_step is not None and seen.step + (seen.quantity == "gradient") > told_step
+    return replace(seen, is_first=False) if late else seen
 
 
 def _before_raw_step(probe: Probe, optimizer: Optimizer, args: object, kwargs: object) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lightning_nnguard.probe.batches import float_tensors_in
-from lightning_nnguard.probe.copies import detached_copy
+from lightning_nnguard.probe.copies import detached_copy, trainer_numbers
 from lightning_nnguard.probe.nonfinite import BatchKept
 from lightning_nnguard.probe.origin import find_origin, is_finite
 
@@ -37,6 +37,7 @@ def save_batch(module: nn.Module, kept: BatchKept, path: Path) -> None:
         "format": FORMAT,
         "batch": _pickled(kept.batch),
         "module": _pickled(_copied(module)),
+        "trainer": trainer_numbers(module),
         "class": f"{type(module).__module__}.{type(module).__qualname__}",
         "script": str(Path(script).resolve()) if script else None,
         "step": kept.at.step,
@@ -92,6 +93,8 @@ def replay(path: Path, script: Path | None = None) -> str:
     _import_main(script or (Path(content["script"]) if content["script"] else None), content["class"])
     batch = _load(content["batch"], "batch", content["class"])
     module = _load(content["module"], "module", content["class"])
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"the module was not saved: it cannot be copied ({content['class']})")
     lines = [f"{path.name}: {content['class']}, step {content['step']}, epoch {content['epoch']}, batch {content['batch_index']}"]
     bad_inputs = [
         f"  input: {name} holds {int((~torch.isfinite(tensor)).sum())} non-finite of {tensor.numel()} values"
@@ -107,7 +110,7 @@ def replay(path: Path, script: Path | None = None) -> str:
     lines += bad_weights[:5]
     random.setstate(content["python_rng"])
     np.random.set_state(content["numpy_rng"])
-    origin = find_origin(module, batch, content["batch_index"], rng=content["torch_rng"])
+    origin = find_origin(module, batch, content["batch_index"], rng=content["torch_rng"], trainer=content["trainer"])
     if origin is not None:
         lines.append(f"  forward: {origin}")
     else:

@@ -141,7 +141,7 @@ class UpdateCollector:
         rate = self._learning_rates.get(id(info.tensor), max(self._learning_rates.values(), default=0.0))
         gradient = self._gradients.norms.get(info.name)
         skipped = self._has_scaler and gradient is None and update == 0
-        noise = _NOISE * max(self._gradients.norms.values(), default=0.0)
+        noise = max(_NOISE, torch.finfo(info.tensor.dtype).eps / 2) * max(self._gradients.norms.values(), default=0.0)
         if update == 0 and rate > 0 and gradient and gradient > noise and not skipped:
             run = self._still.get(index)
             if run is None or run.weight_square != weight_square:
@@ -183,9 +183,9 @@ def turns(sizes: Sequence[int], budget: int) -> list[list[int]]:
         budget: Bytes that one turn may take.
     """
     result: list[list[int]] = []
-    used = budget
+    used = 0
     for index, size in enumerate(sizes):
-        if used + size > budget:
+        if not result or used + size > budget:
             result.append([])
             used = 0
         result[-1].append(index)

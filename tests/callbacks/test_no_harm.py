@@ -287,14 +287,15 @@ class Elsewhere(TorchFunctionMode):
 class InTheirMode(Classifier):
     """Calls backward within a function mode of its own: that is the top of the stack then."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], TorchFunctionMode]) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.make = make
         self.is_on_top: list[bool] = []
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         optimizer: Any = self.optimizers()
-        mode = Elsewhere()
+        mode = self.make()
         with mode:
             loss = F.cross_entropy(self(batch[0]), batch[1])
             optimizer.zero_grad()
@@ -303,10 +304,11 @@ class InTheirMode(Classifier):
         optimizer.step()
 
 
-def test_the_users_function_mode_stays_on() -> None:
-    module = InTheirMode()
+@pytest.mark.parametrize("make", [Elsewhere, lambda: torch.device("cpu")])
+def test_the_users_function_mode_stays_on(make: Callable[[], Any]) -> None:
+    module = InTheirMode(make)
     fit(module, *(drop_in(name, **_dense(name)) for name in DROP_INS), max_epochs=1)
-    assert module.is_on_top == [True] * 8
+    assert make is not Elsewhere or module.is_on_top == [True] * 8
     assert _get_current_function_mode_stack() == []
 
 

@@ -39,7 +39,7 @@ T = torch.ones(2, 3)
         (3, []),
         (object(), []),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,  # the same in all test processes
 )
 def test_paths(batch: object, paths: list[str]):
     assert [path for path, _ in tensors_in(batch)] == paths
@@ -48,6 +48,13 @@ def test_paths(batch: object, paths: list[str]):
 def test_an_object_that_holds_itself_ends():
     assert next(iter(tensors_in(Graph())))[0] == "batch.nodes"
     assert len(list(tensors_in(Graph()))) <= 256
+
+
+def test_the_outer_tensors_come_before_endless_containers():
+    words = [["word"] * 100] * 100
+    assert [path for path, _ in tensors_in({"tokens": [words] * 100, "image": T})] == ["batch['image']"]
+    many = [T.clone() for _ in range(1000)]
+    assert len(list(tensors_in(many))) == 256
 
 
 def test_only_numbers_that_can_be_judged():

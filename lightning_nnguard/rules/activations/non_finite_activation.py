@@ -17,7 +17,8 @@ class NonFiniteActivation(Rule[NonFiniteSeen]):
 
     What it checks:
         The outputs of all modules, in call order. Only the first that is non-finite while its inputs were finite is
-        named: what follows is its consequence.
+        named: what follows is its consequence. A call that the training step makes by itself, outside of any module, is
+        the loss's (NNG702).
 
     Why it matters:
         From here NaN spreads to the loss, to all gradients and to all weights.
@@ -40,9 +41,10 @@ class NonFiniteActivation(Rule[NonFiniteSeen]):
     severity: ClassVar[Severity] = Severity.ERROR
     why: ClassVar[str] = "from this module NaN spreads to the loss, to all gradients and to all weights"
     fix: ClassVar[str] = (
-        "look here for log or sqrt of 0, division by 0, overflowing exp or half precision; add an epsilon, clamp, or use float32"
+        "look here for log or sqrt of 0, division by 0, overflowing exp or half precision; add an epsilon, clamp, or use float32; "
+        "lower the learning rate if the numbers grew over many steps"
     )
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG401", "NNG702"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101"})
 
     def check(self, seen: NonFiniteSeen) -> Finding | None:
         """Judge the output of one module."""

@@ -16,7 +16,7 @@ class LossDiverging(Rule[LossSeen]):
 
     What it checks:
         Two things, when the chance level of the loss is known. After step 5, the largest loss is above twice chance and
-        above the first loss, while the smoothed loss is above 1.2 times chance and does not fall. Or the last 50
+        above the first loss, while the smoothed loss is above 1.2 times chance and the first loss and does not fall. Or the last 50
         smoothed losses are all above 1.2 times their minimum, and above it by more than 0.05 of chance. All distances
         must exceed the noise: the typical deviation of a loss, taken from the median change from step to step, and the
         standard error of the chance level.
@@ -64,7 +64,8 @@ class LossDiverging(Rule[LossSeen]):
         latest = seen.smoothed_recent[-int(self.min_num_steps) :]
         high = max(self.max_growth * chance, chance + noise) + error
         low = max(self.max_growth * seen.smoothed_min, seen.smoothed_min + max(self.max_rise * chance, noise))
-        if seen.peak > max(self.max_peak * chance + error, seen.first + noise) and seen.smoothed > high and not seen.is_falling:
+        peaked = seen.peak > max(self.max_peak * chance + error, seen.first + 3 * noise)  # the largest of many is 3 deviations up
+        if peaked and seen.smoothed > max(high, seen.first) and not seen.is_falling:
             message = (
                 f"loss peaked at {seen.peak:.3g} at step {seen.peak_step}, {seen.peak / chance:.3g} times its chance level "
                 f"{chance:.3g} (threshold {self.max_peak:g}, {seen.num_steps} steps)"

@@ -46,7 +46,23 @@ class LossNotDecreasing(Rule[LossSeen]):
     fix: ClassVar[str] = (
         "overfit one batch first; then change the learning rate tenfold and check that inputs and labels belong together"
     )
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG303", "NNG401", "NNG502", "NNG702", "NNG704"})
+    explained_by: ClassVar[frozenset[str]] = frozenset(
+        {
+            "NNG101",
+            "NNG301",
+            "NNG302",
+            "NNG303",
+            "NNG304",
+            "NNG401",
+            "NNG402",
+            "NNG405",
+            "NNG501",
+            "NNG502",
+            "NNG503",
+            "NNG702",
+            "NNG704",
+        }
+    )
 
     max_loss: float = threshold(0.98, "largest healthy mean of the latest losses, as a share of chance")
     max_error: float = threshold(2, "standard errors by which the mean must be above that")

@@ -16,8 +16,10 @@ class LossSpike(Rule[LossSeen]):
     """Single loss far above the ones before.
 
     What it checks:
-        The newest loss against the mean and standard deviation of the 127 before it. It must be above the mean by more
-        than 6 standard deviations, by more than 0.1 of the mean and, when chance is known, by more than 0.05 of chance.
+        The largest of the latest 64 losses against the mean and standard deviation of those before it, up to 127 of
+        them. It must be above the mean by more than 6 standard deviations, by more than 0.1 of the mean and, when chance
+        is known, by more than 0.05 of chance. Not the newest loss alone is judged, because most spikes fall between two
+        sampled steps.
 
     Why it matters:
         A spike points at an odd batch or at a step that was too large. Many of them come before divergence.
@@ -41,25 +43,32 @@ class LossSpike(Rule[LossSeen]):
     max_deviation: float = threshold(6, "largest healthy distance from the mean, in standard deviations")
     max_rise: float = threshold(0.1, "largest healthy distance from the mean, as a share of the mean")
     max_rise_of_chance: float = threshold(0.05, "largest healthy distance from the mean, as a share of chance")
-    min_num_losses: float = threshold(128, "losses that must be known, the newest included", low=3, high=128)
+    max_age: float = threshold(64, "latest losses among which a spike is sought", low=1, high=128)
+    min_num_losses: float = threshold(64, "losses before it that must be known", low=2, high=127)
 
     def check(self, seen: LossSeen) -> Finding | None:
-        """Judge the newest loss against those before."""
-        before = seen.recent[-int(self.min_num_losses) : -1]
-        if len(before) + 1 < self.min_num_losses:
+        """Judge the largest of the latest losses against those before."""
+        if len(seen.recent) <= self.min_num_losses:
             return None
-        middle, newest = fmean(before), seen.recent[-1]
-        if newest - middle <= max(self.max_rise * abs(middle), self.max_rise_of_chance * (seen.chance or 0.0)):
+        latest = seen.recent[-int(self.max_age) :]
+        spike, age = max((loss, -index) for index, loss in enumerate(reversed(latest)))
+        before = seen.recent[: len(seen.recent) + age - 1]
+        if len(before) < self.min_num_losses:
+            return None
+        middle = fmean(before)
+        if spike - middle <= max(self.max_rise * abs(middle), self.max_rise_of_chance * (seen.chance or 0.0)):
             return None
         sigma = stdev(before)
-        if sigma <= 0 or newest - middle <= self.max_deviation * sigma:
+        if sigma <= 0 or spike - middle <= self.max_deviation * sigma:
             return None
+        when = f", {-age} steps before" if age else ""
         return self.finding(
             seen,
-            f"loss is {newest:.3g}, {(newest - middle) / sigma:.1f} standard deviations above its mean {middle:.3g} "
+            f"loss is {spike:.3g}{when}, {(spike - middle) / sigma:.1f} standard deviations above its mean {middle:.3g} "
             f"(threshold {self.max_deviation:g}, {len(before)} steps)",
             evidence={
-                "loss": newest,
+                "loss": spike,
+                "age": -age,
                 "mean": middle,
                 "deviation": sigma,
                 "max_deviation": self.max_deviation,

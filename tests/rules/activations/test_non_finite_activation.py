@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard.finding import Severity
 from lightning_nnguard.rules.activations.non_finite_activation import NonFiniteActivation
 from tests.builders import masked_scores, non_finite, silent, speaks
 
@@ -17,6 +18,11 @@ def test_names_module_batch_rank_and_the_saved_batch():
 
 def test_counts_when_the_origin_is_not_known():
     speaks(RULE, non_finite("activation"), "7 NaN or Inf elements", "the first in call order")
+
+
+def test_information_while_the_model_masks_it():
+    speaks(RULE, non_finite("activation", loss_finite=True), "the loss stayed finite", severity=Severity.INFO)
+    speaks(RULE, non_finite("activation", loss_finite=None))
 
 
 def test_silent_on_what_follows():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard.finding import Severity
 from lightning_nnguard.rules.gradients.zero_gradient import ZeroGradient
 from tests.builders import gradient, silent, speaks
 
@@ -20,6 +21,11 @@ def test_states_the_span():
 @pytest.mark.parametrize("changes", [{"zero_span": 50}, {"zero_span": 30, "zero_epochs": 1, "num_zero_samples": 3}], ids=str)
 def test_speaks_once_the_span_suffices(changes):
     speaks(RULE, zero(**changes))
+
+
+def test_information_while_others_of_its_kind_learn():
+    speaks(RULE, zero(has_live_twins=True), severity=Severity.INFO)
+    speaks(RULE, zero())
 
 
 @pytest.mark.parametrize(

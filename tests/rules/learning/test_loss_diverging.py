@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightning_nnguard.rules.learning.loss_diverging import LossDiverging, deviation
+from lightning_nnguard.rules.learning.loss_diverging import LossDiverging
 from tests.builders import loss, silent, speaks
 
 RULE = LossDiverging()
@@ -35,6 +35,10 @@ def test_judges_the_latest_50():
         {"first": 60.0},  # a bad start that falls
         {"smoothed": 2.4},  # one bad batch
         {"recent": (1.0, 11.0) * 64},  # within the noise of a tiny batch
+        {"smoothed": 2.5, "first": 2.6},  # back at its start
+        {"smoothed_recent": (20.0,) * 78 + (0.5,) * 49 + (9.0,)},  # falling
+        {"recent": (0.0, 20.0) * 64, "smoothed": 40.0},  # one of many as noisy
+        {"chance_error": 3.5},  # chance is not known well enough
         {"chance": None},
         {"chance": 0.0},
     ],
@@ -61,8 +65,8 @@ def test_silent_on_a_rise(changes):
     silent(RULE, loss(**{**RISEN, **changes}))
 
 
-def test_deviation_sees_noise_but_no_trend():
-    assert deviation(()) == 0.0
-    assert deviation((5.0,)) == 0.0
-    assert deviation(tuple(0.001 * i for i in range(128))) < 0.002
-    assert deviation((0.0, 0.954) * 64) == 1.0
+def test_noise_has_no_trend_in_it():
+    assert loss(recent=()).noise == 0.0
+    assert loss(recent=(5.0,)).noise == 0.0
+    assert loss(recent=tuple(0.001 * i for i in range(128))).noise < 0.002
+    assert loss(recent=(0.0, 0.954) * 64).noise == 1.0

@@ -8,37 +8,39 @@ from tests.builders import loss, silent, speaks
 RULE = LossNotDecreasing()
 
 
+def flat(level=2.3, noise=0.05, **changes):
+    """Build a loss that has stayed at one level."""
+    recent = tuple(level + noise * (i % 5 - 2) for i in range(125))
+    healthy = {"recent": recent, "smoothed": level, "smoothed_recent": (level,) * 128, "smoothed_min": level}
+    return loss(**{**healthy, **changes})
+
+
 def test_states_the_loss_and_chance():
-    finding = speaks(RULE, loss(smoothed=2.3), "2.3 after 1200 steps", "1 of its chance level 2.3", "threshold 0.98")
-    assert finding.evidence["smoothed"] == 2.3
+    words = ("2.3 after 1200 steps", "1 of its chance level 2.3", "threshold 0.98", "standard error 0.0063")
+    finding = speaks(RULE, flat(), *words)
+    assert finding.evidence["mean"] == pytest.approx(2.3)
+
+
+def test_speaks_once_the_steps_suffice():
+    speaks(RULE, flat(num_steps=200))
+    speaks(RULE, flat(num_steps=200, steps_per_epoch=None))
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "seen",
     [
-        {"num_steps": 200},
-        {"num_steps": 200, "steps_per_epoch": None},
-        {"num_steps": 20, "steps_per_epoch": 20},
-        {"num_steps": 60, "steps_per_epoch": 50},
+        flat(level=0.98, noise=0.0, chance=1.0),  # exactly the threshold
+        flat(num_steps=199),
+        flat(num_steps=60, steps_per_epoch=50),  # an epoch is too short
+        flat(chance=None),
+        flat(chance=0.0),
+        flat(chance=-1.0),
+        flat(noise=1.0),  # two standard errors of the mean
+        flat(chance_error=0.03),  # two standard errors of the level
+        flat(smoothed_recent=(3.0,) * 127 + (2.3,)),  # above chance, but falling
+        flat(in_warmup=True),
     ],
-    ids=str,
+    ids=["threshold", "steps", "epoch", "none", "zero", "negative", "noise", "chance-noise", "falling", "warmup"],
 )
-def test_speaks_once_the_steps_suffice(changes):
-    speaks(RULE, loss(smoothed=2.3, **changes))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"chance": 1.0, "smoothed": 0.98},  # exactly the threshold
-        {"num_steps": 199},
-        {"num_steps": 199, "steps_per_epoch": None},
-        {"num_steps": 100, "steps_per_epoch": 19},
-        {"chance": None},
-        {"chance": 0.0},
-        {"chance": -1.0},
-    ],
-    ids=str,
-)
-def test_silent(changes):
-    silent(RULE, loss(**{"smoothed": 2.3, **changes}))
+def test_silent(seen):
+    silent(RULE, seen)

@@ -2,30 +2,54 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard.finding import Severity
 from lightning_nnguard.rules.learning.overfitting_gap import OverfittingGap
 from tests.builders import gap, silent, speaks
 
 RULE = OverfittingGap()
 TRAIN = (2.0, 1.5, 1.0, 0.7, 0.5, 0.3)
-VALIDATION = (2.0, 1.6, 1.0, 1.2, 1.3, 1.5)
+VALIDATION = (2.0, 1.6, 1.0, 1.4, 1.5, 1.6)
 
 
 def test_states_both_curves_and_the_best_evaluation():
-    words = ("val_loss is 1.5", "minimum 1", "at least 0.20", "for 3 evaluations", "threshold 0.1", "train_loss fell from 1 to 0.3")
+    words = (
+        "val_loss is 1.6",
+        "minimum 1",
+        "at least 0.40",
+        "for 3 evaluations",
+        "threshold 0.15",
+        "train_loss fell from 1 to 0.3",
+    )
     finding = speaks(RULE, gap(train=TRAIN, validation=VALIDATION), *words, "best evaluation 3 of 6")
     assert finding.evidence["best_evaluation"] == 3
 
 
+def test_needs_no_chance():
+    speaks(RULE, gap(train=TRAIN, validation=VALIDATION, chance=None))
+
+
 def test_judges_negative_losses_by_their_size():
-    speaks(RULE, gap(train=(1.0, 0.0, -1.0, -2.0), validation=(-10.0, -8.0, -7.0, -6.0)), "0.20")
+    speaks(RULE, gap(train=(1.0, 0.0, -1.0, -2.0), validation=(-10.0, -8.0, -7.0, -6.0), chance=None), "0.20")
+
+
+def test_is_info_while_hardly_anything_of_what_was_gained_is_lost():
+    validation = (2.0, 0.5, 0.05, 0.15, 0.16, 0.17)
+    speaks(RULE, gap(train=TRAIN, validation=validation), severity=Severity.INFO)
+
+
+def test_the_exact_share_of_the_gain_is_info():
+    speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.2, 1.2, 1.2), chance=3.0), severity=Severity.INFO)
+    speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.21, 1.21, 1.21), chance=3.0))
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"validation": (2.0, 1.6, 1.0, 1.1, 1.1, 1.1)},  # exactly the threshold
-        {"validation": (2.0, 1.6, 1.0, 1.2, 1.05, 1.5)},  # not three in a row
-        {"validation": (2.0, 1.6, 1.4, 1.0, 1.2, 1.5)},  # only two
+        {"validation": (1.2, 1.1, 1.0, 1.1, 1.1, 1.1), "chance": None},  # exactly the threshold
+        {"validation": (2.0, 1.6, 1.0, 1.1, 1.1, 1.1)},  # exactly the threshold, with chance known
+        {"validation": (2.0, 1.6, 1.0, 1.5, 1.05, 1.5)},  # not three in a row
+        {"validation": (2.0, 1.6, 1.4, 1.0, 1.5, 1.5)},  # only two
+        {"validation": (2.0, 1.0, 1.6, 1.3, 1.7, 1.3)},  # that is how much they differ
         {"validation": (1.0, 1.2, 1.3), "train": (1.0, 0.5, 0.3)},  # no three after the minimum
         {"train": (2.0, 1.5, 1.0, 0.7, 0.9, 1.0)},  # training does not fall: no overfitting
         {"validation": (2.0, 1.6, 0.0, 1.2, 1.3, 1.5)},  # a share of zero means nothing

@@ -20,7 +20,7 @@ def test_states_the_span_the_rate_and_the_gradient():
 
 
 def test_says_when_no_optimizer_holds_it():
-    finding = speaks(RULE, still(in_optimizer=False), "no optimizer holds this parameter")
+    finding = speaks(RULE, still(in_optimizer=False, gradient_norm=1e-9), "no optimizer holds this parameter")
     assert finding.evidence["in_optimizer"] is False
 
 
@@ -37,6 +37,8 @@ def test_speaks_about_every_kind_once_the_span_suffices():
         {"gradient_norm": 0.0},
         {"gradient_norm": None},
         {"step_skipped": True},
+        {"gradient_norm": 9.9e-3},  # less than what float32 resolves: the loss is at its minimum
+        {"learning_rate": 1e-10},  # the schedule has come to its end
     ],
     ids=str,
 )

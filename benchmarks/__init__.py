@@ -1,0 +1,1 @@
+"""What the guard costs, against bare training and against other monitors."""

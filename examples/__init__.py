@@ -1,0 +1,1 @@
+"""Programs that show the guard at work. Run one as `python -m examples.NAME`."""

@@ -1,0 +1,151 @@
+"""Two ranks in forked processes: a hang ends the processes and fails the test."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
+
+from lightning_nnguard import NNGuardWarning
+from tests.programs import seed, trainer
+
+
+@dataclass(frozen=True)
+class Rank:
+    """What one rank saw.
+
+    Attributes:
+        findings: The guard's findings, in the order that it gives them.
+        error: Class of the exception that ended the run; "" when none did.
+        reduces: Steps -> calls of `all_reduce` while their batch ran.
+        gathers: Steps -> calls of `all_gather_object` likewise.
+        sampled: Steps that were sampled.
+        weights: Sum of all weights at the end.
+        told: What went to standard error.
+    """
+
+    findings: list[dict[str, Any]]
+    error: str
+    reduces: dict[str, int]
+    gathers: dict[str, int]
+    sampled: list[int]
+    weights: float
+    told: str
+
+    def names(self) -> list[str]:
+        return [finding["name"] for finding in self.findings]
+
+
+class Report(pl.Callback):
+    """Stands behind the guard and writes down what its rank saw. It also counts the collectives of each batch."""
+
+    def __init__(self, guard: Any, folder: Path) -> None:
+        self.guard, self.folder, self.error = guard, folder, ""
+        self.counts: dict[str, dict[int, int]] = {"all_reduce": {}, "all_gather_object": {}}
+        self.step, self.sampled = -1, []  # type: ignore[var-annotated]
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        for name in self.counts:
+            setattr(dist, name, self._counted(name, getattr(dist, name)))
+
+    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.counts[name][self.step] = self.counts[name].get(self.step, 0) + 1
+            return function(*args, **kwargs)
+
+        return counted
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        run = self.guard._run if self.guard is not None else None
+        if run is not None and run.probe._is_sampling:
+            self.sampled.append(self.step)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.step = -1
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        self.error = type(exception).__name__
+        self.write(trainer, pl_module)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self.write(trainer, pl_module)
+
+    def write(self, trainer: Any, module: Any) -> None:
+        content = {
+            "findings": [] if self.guard is None else [finding.as_dict() for finding in self.guard.findings],
+            "error": self.error,
+            "reduces": {step: count for step, count in self.counts["all_reduce"].items() if step >= 0},
+            "gathers": {step: count for step, count in self.counts["all_gather_object"].items() if step >= 0},
+            "sampled": self.sampled,
+            "weights": float(sum(each.double().sum() for each in module.parameters())),
+        }
+        (self.folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(content))
+
+
+def two_ranks(
+    build: Callable[[], Any],
+    guard: Any,
+    folder: Path,
+    *,
+    train: Any,
+    validation: Any = None,
+    prepare: Callable[[], None] | None = None,
+    seconds: float = 60,
+    **options: Any,
+) -> tuple[Rank, Rank]:
+    """Fit a module on two ranks and return what each saw.
+
+    Args:
+        build: Builds the module.
+        guard: The guard; None for a run without one.
+        folder: Where the ranks write.
+        train: Training loader.
+        validation: Validation loader.
+        prepare: Runs before the ranks part.
+        seconds: After this time the ranks count as hanging.
+        options: Arguments of the Trainer.
+    """
+
+    port = find_free_network_port()
+
+    def rank(index: int) -> None:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(index), "WORLD_SIZE": "2"}
+        sys.stderr = (folder / f"stderr{index}.txt").open("a", buffering=1)
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=NNGuardWarning)
+        warnings.showwarning = lambda message, *args, **kwargs: print(message, file=sys.stderr)  # past pytest's recorder
+        if prepare is not None:
+            prepare()
+        seed(0)
+        callbacks = [each for each in (guard, Report(guard, folder)) if each is not None]
+        made = trainer(*callbacks, **{"strategy": "ddp", "devices": 2, "default_root_dir": folder, **options})
+        made.fit(build(), train, validation)
+
+    processes = [multiprocessing.get_context("fork").Process(target=rank, args=(index,)) for index in (0, 1)]
+    for process in processes:
+        process.start()
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        process.join(max(deadline - time.monotonic(), 0))
+    hanging = [process for process in processes if process.is_alive()]
+    for process in hanging:
+        process.kill()
+        process.join()
+    told = [(folder / f"stderr{index}.txt").read_text() for index in (0, 1)]
+    assert not hanging, "the ranks hang:\n" + "\n".join(each[-3000:] for each in told)
+    reports = [folder / f"rank{index}.json" for index in (0, 1)]
+    assert all(report.exists() for report in reports), told
+    first, second = (Rank(**json.loads(report.read_text()), told=text) for report, text in zip(reports, told, strict=True))
+    return first, second

@@ -1,0 +1,175 @@
+"""A training program: what a user would hand to a Trainer, and how the tests run it under guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_nnguard import Finding, NNGuard
+from lightning_nnguard.sinks.sink import RunSummary
+from tests.programs import QUIET
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
+MakeScheduler = Callable[[Optimizer], LRScheduler]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A training program.
+
+    Attributes:
+        module: The LightningModule.
+        train: Training loader.
+        validation: Validation loader, if any.
+        epochs: Epochs to train.
+        trainer: Further arguments of the Trainer.
+        guard: Arguments of `NNGuard`.
+    """
+
+    module: Any
+    train: Any
+    validation: Any = None
+    epochs: int
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    guard: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the guard said of a program.
+
+    Attributes:
+        findings: Its findings.
+        notes: What it could not do.
+    """
+
+    findings: list[Finding]
+    notes: list[str]
+
+
+def run(make: Callable[[], Program], folder: Path, **guard: Any) -> Outcome:
+    """Run a program under `NNGuard`; Python warnings are errors here, the guard's own ones excepted.
+
+    Args:
+        make: Builds the program.
+        folder: Where the run may write.
+        guard: Arguments of `NNGuard`.
+    """
+    torch._dynamo.reset()  # the guard listens to no functions in a process that has compiled something
+    pl.seed_everything(0, verbose=False)
+    program = make()
+    watch = NNGuard(**{**program.guard, **guard})
+    notes = _Notes()
+    callbacks = [watch, notes, *program.trainer.get("callbacks", ())]
+    settings = {**QUIET, "max_epochs": program.epochs, "default_root_dir": folder, **program.trainer, "callbacks": callbacks}
+    notes.listen_to(watch)
+    pl.Trainer(**settings).fit(program.module, program.train, program.validation)
+    torch._dynamo.reset()
+    return Outcome(findings=watch.findings, notes=notes.lines)
+
+
+class _Notes(pl.Callback):
+    """Takes the notes of a guard out of its summary."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._guard: NNGuard | None = None
+
+    def listen_to(self, guard: NNGuard) -> None:
+        self._guard = guard
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert self._guard is not None
+        assert self._guard._run is not None
+        self._guard._run.monitor._sinks += (_NotesSink(self.lines),)
+
+
+class _NotesSink:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def announce(self, finding: Finding) -> None:
+        pass
+
+    def draw(self, charts: object) -> None:
+        pass
+
+    def finish(self, summary: RunSummary) -> None:
+        self._lines += summary.notes
+
+
+class Task(pl.LightningModule):
+    """The usual LightningModule: a network, a loss of its output and the target, an optimizer, perhaps a scheduler.
+
+    Args:
+        net: The network.
+        loss: The loss.
+        optimizer: Makes the optimizer.
+        scheduler: Makes the scheduler, which steps with each batch.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module | None,
+        loss: Loss = F.cross_entropy,
+        optimizer: MakeOptimizer | None = None,
+        scheduler: MakeScheduler | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self._loss = loss
+        self._make_optimizer = optimizer or adam(1e-3)
+        self._make_scheduler = scheduler
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.net is not None
+        return self.net(x)  # type: ignore[no-any-return]
+
+    def loss(self, batch: Any) -> Tensor:
+        x, y = batch
+        return self._loss(self(x), y)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = self.loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", self.loss(batch), batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._make_optimizer([each for each in self.parameters() if each.requires_grad])
+        if self._make_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._make_scheduler(optimizer), "interval": "step"}}
+
+
+class Manual(pl.LightningModule):
+    """A LightningModule that steps its optimizers by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def step(self, optimizer: Any, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+
+def adam(rate: float) -> MakeOptimizer:
+    return lambda parameters: torch.optim.Adam(parameters, rate)
+
+
+def sgd(rate: float, momentum: float = 0.0, weight_decay: float = 0.0) -> MakeOptimizer:
+    return lambda parameters: torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=weight_decay)
