@@ -15,6 +15,7 @@ def _clean_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Trainers write where they stand; and a mode that one test leaves behind must not reach the next."""
     if "callbacks" in request.path.parts or "probe" in request.path.parts:
         monkeypatch.chdir(tmp_path)
+        torch.manual_seed(0)
     yield
     left = torch.overrides._get_current_function_mode_stack()
     while torch.overrides._get_current_function_mode_stack():

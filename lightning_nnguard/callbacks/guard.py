@@ -105,6 +105,10 @@ class Guard(CallbackBase):
         """Learn the sizes of the data."""
         self._safely(GuardRun.start_training)
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare training and validation of the epoch before."""
+        self._safely(GuardRun.start_epoch)
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Begin a batch; on a sampled step hooks are registered."""
         self._safely(lambda run: run.start_batch(batch, batch_idx))
@@ -126,7 +130,7 @@ class Guard(CallbackBase):
         self._safely(lambda run: run.end_batch(outputs))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare training and validation."""
+        """Mark the end of an epoch."""
         self._safely(GuardRun.end_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -75,6 +75,7 @@ class GuardRun:
         self._begin_step = 0
         self._sizes: tuple[int | None, ...] = (None, None)
         self._stands_by = False
+        self._ended: At | None = None
 
     def _new_probe(self) -> Probe:
         trainer, options = self._trainer, self._options
@@ -192,16 +193,20 @@ class GuardRun:
         self._see(self.probe.end_batch(loss))
 
     def end_epoch(self) -> None:
-        """End a training epoch: training metrics are there now."""
+        """End a training epoch. What the module itself logs in this hook, after the callbacks, is there in the next one."""
         self.probe.end_epoch()
         epoch = self._trainer.current_epoch
-        seen = self._compared(at_epoch_end=True)
+        self._ended = self.at()
         if self._options.draw_health and PictureSeen in self.monitor.wanted and (epoch + 1) & epoch == 0:
             self._see(filters_seen(self._module, self.at()))  # after epochs 1, 2, 4, 8, ...: few pictures are kept
-        self._see(seen)
 
-    def _compared(self, *, at_epoch_end: bool, final: bool = False) -> Sequence[Seen]:
-        seen = self._gaps.compare(self._trainer, self._module, self.probe, self.at(), at_epoch_end=at_epoch_end, final=final)
+    def start_epoch(self) -> None:
+        """Begin a training epoch: all metrics of the one before are there now."""
+        if self._ended is not None:
+            self._see(self._compared(self._ended, at_epoch_end=True))
+
+    def _compared(self, at: At, *, at_epoch_end: bool, final: bool = False) -> Sequence[Seen]:
+        seen = self._gaps.compare(self._trainer, self._module, self.probe, at, at_epoch_end=at_epoch_end, final=final)
         if seen and self._gaps.names != self._laid_out and self._options.draw_health:
             self._laid_out = list(self._gaps.names)
             self.monitor.draw([layout(self._laid_out)])
@@ -225,7 +230,7 @@ class GuardRun:
         gaps: Sequence[Seen] = ()
         if stage == "validate" and self._is_fit and not self._trainer.sanity_checking:
             self._gaps.note_validation(self._trainer, self._module, self._context)
-            gaps = () if self._trainer.is_last_batch else self._compared(at_epoch_end=False)
+            gaps = () if self._trainer.is_last_batch else self._compared(self.at(), at_epoch_end=False)
         self._see(modes)
         self._see(gaps)
 
@@ -245,7 +250,8 @@ class GuardRun:
     def end_training(self) -> None:
         """Read what is pending and judge what can be judged only at the end."""
         seen = [*self.probe.read(), *self.probe.last_found()]
-        gaps = self._compared(at_epoch_end=True, final=True)
+        at = self.at()
+        gaps = self._compared(self._ended if self._ended and self._ended.step == at.step else at, at_epoch_end=True, final=True)
         self._see(seen)
         self._see(gaps)
 

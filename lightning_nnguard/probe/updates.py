@@ -61,6 +61,7 @@ class UpdateCollector:
         self._results: tuple[Tensor, Tensor, Tensor] | None = None
         self._learning_rates: Mapping[int, float] = {}
         self._has_scaler = has_scaler
+        self._has_moved = False
         self._gradients = gradients
 
     @torch.no_grad()
@@ -123,6 +124,7 @@ class UpdateCollector:
         num = len(self._parameters)
         updates, weights, measured = sums.reshape(3, num)
         seen: list[Seen] = []
+        self._has_moved = bool((updates[measured > 0] > 0).any())
         for i in range(num):
             if measured[i] == 0 or not (math.isfinite(updates[i]) and math.isfinite(weights[i])):
                 continue
@@ -140,7 +142,8 @@ class UpdateCollector:
         held = id(info.tensor) in self._learning_rates
         rate = self._learning_rates.get(id(info.tensor), max(self._learning_rates.values(), default=0.0))
         gradient = self._gradients.norms.get(info.name)
-        skipped = self._has_scaler and gradient is None and update == 0
+        # A scaler has skipped the step, or the optimizer saw no reason to move anything (LBFGS that has converged).
+        skipped = update == 0 and ((self._has_scaler and gradient is None) or (held and not self._has_moved))
         noise = max(_NOISE, torch.finfo(info.tensor.dtype).eps / 2) * max(self._gradients.norms.values(), default=0.0)
         if update == 0 and rate > 0 and gradient and gradient > noise and not skipped:
             run = self._still.get(index)

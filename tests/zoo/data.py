@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import string
 import textwrap
-import typing
 import unittest
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -55,8 +55,10 @@ def table(name: str, batch_size: int = 32, *, scale_targets: bool = True) -> Loa
 def text(length: int, num: int = 2000, batch_size: int = 32) -> tuple[Loaders, int]:
     """Return windows of the library's docstrings as character numbers, each with the same window one character on; and the number
     of different characters."""
-    sources: Sequence[Any] = (inspect, json, string, textwrap, typing, unittest)
-    members = [member for source in sources for member in vars(source).values() if inspect.isfunction(member) or inspect.isclass(member)]
+    sources: Sequence[Any] = (argparse, inspect, json, string, textwrap, unittest)
+    members = [
+        member for source in sources for member in vars(source).values() if inspect.isfunction(member) or inspect.isclass(member)
+    ]
     characters = "\n".join(inspect.getdoc(member) or "" for member in members)
     numbers = {character: i for i, character in enumerate(sorted(set(characters)))}
     ids = torch.tensor([numbers[character] for character in characters])

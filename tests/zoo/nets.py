@@ -8,7 +8,13 @@ from torch import Tensor, nn
 
 
 def mlp(
-    num_in: int, num_out: int, act: type[nn.Module] = nn.ReLU, *, width: int = 64, depth: int = 3, norm: type[nn.Module] | None = None
+    num_in: int,
+    num_out: int,
+    act: type[nn.Module] = nn.ReLU,
+    *,
+    width: int = 64,
+    depth: int = 3,
+    norm: type[nn.Module] | None = None,
 ) -> nn.Sequential:
     """Return a plain network of `depth` hidden layers."""
     layers: list[nn.Module] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_nnguard import Finding, NNGuard
 from lightning_nnguard.sinks.sink import RunSummary
+from lightning_nnguard.warning import NNGuardWarning
 from tests.programs import QUIET
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -73,7 +75,11 @@ def run(make: Callable[[], Program], folder: Path, **guard: Any) -> Outcome:
     callbacks = [watch, notes, *program.trainer.get("callbacks", ())]
     settings = {**QUIET, "max_epochs": program.epochs, "default_root_dir": folder, **program.trainer, "callbacks": callbacks}
     notes.listen_to(watch)
-    pl.Trainer(**settings).fit(program.module, program.train, program.validation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NNGuardWarning)
+        warnings.filterwarnings("ignore", "Found .* module.s. in eval mode")  # Lightning's word on one of the faults
+        warnings.filterwarnings("ignore", "The provided params to be frozen already exist")  # Lightning's, on batch norm
+        pl.Trainer(**settings).fit(program.module, program.train, program.validation)
     torch._dynamo.reset()
     return Outcome(findings=watch.findings, notes=notes.lines)
 

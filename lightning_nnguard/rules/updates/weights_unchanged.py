@@ -29,8 +29,8 @@ class WeightsUnchanged(Rule[UpdateSeen]):
         data type's precision: raise the learning rate or keep float32 weights.
 
     When it is harmless:
-        On steps that a gradient scaler skipped (not judged). A parameter meant to be frozen should have
-        `requires_grad=False`.
+        On steps that a gradient scaler skipped, and on which no parameter at all moved (not judged). A parameter meant
+        to be frozen should have `requires_grad=False`.
 
     References:
         PyTorch documentation, `torch.optim` ("Constructing it") and `Optimizer.add_param_group`.

@@ -1,0 +1,36 @@
+"""Planted faults are named: by the right rule, in time, with the right place, and by few others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lightning_nnguard import Severity
+from lightning_nnguard.rules import all_rules
+from tests.zoo.faults import FAULTS, Fault
+from tests.zoo.program import run
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.make.__name__)
+def test_the_rule_alone_names_its_fault(fault: Fault, tmp_path: Path) -> None:
+    outcome = run(fault.make, tmp_path, select=[fault.code])
+    assert [finding.code for finding in outcome.findings] == [fault.code]
+    (finding,) = outcome.findings
+    assert finding.step < fault.before
+    assert finding.where == (fault.where or finding.where)
+    assert fault.line in finding.message
+    assert outcome.notes == []
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.make.__name__)
+def test_all_rules_together_name_the_fault_and_little_else(fault: Fault, tmp_path: Path) -> None:
+    outcome = run(fault.make, tmp_path)
+    loud = {finding.code for finding in outcome.findings if finding.severity > Severity.INFO}
+    assert fault.code in {finding.code for finding in outcome.findings}
+    assert loud - {fault.code} == set(fault.others)
+    assert outcome.notes == []
+
+
+def test_every_rule_has_a_planted_fault() -> None:
+    assert {fault.code for fault in FAULTS} == {rule.code for rule in all_rules()}
