@@ -58,13 +58,13 @@ class LossSeen(Seen):
 
     @cached_property
     def is_falling(self) -> bool:
-        """Whether the smoothed loss has fallen over the latest 128 steps, by 2 % and by more than two standard errors.
+        """Whether the smoothed loss has fallen over the latest 128 steps, by 1 % and by more than two standard errors.
 
         Smoothing with decay 0.95 leaves 0.16 of a single loss's deviation. The first smoothed losses are hardly smoothed.
         """
         before = self.smoothed_recent[0] if self.smoothed_recent else self.smoothed
         errors = 2.0 if self.num_steps <= len(self.smoothed_recent) else 0.5
-        return before - self.smoothed > max(0.02 * abs(before), errors * self.noise)
+        return before - self.smoothed > max(0.01 * abs(before), errors * self.noise)
 
 
 @dataclass(frozen=True, kw_only=True)

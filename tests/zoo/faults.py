@@ -353,7 +353,7 @@ class _RandomLabels(Task):
 
 
 def labels_without_relation_to_inputs() -> Program:
-    return _of(_RandomLabels(mlp(64, 10)), epochs=12)
+    return _of(_RandomLabels(mlp(64, 10)), epochs=16)
 
 
 def learning_rate_that_jumps() -> Program:
@@ -430,7 +430,7 @@ FAULTS = (
     Fault(make=frozen_trunk_in_train_mode, code="NNG604", before=20, where="trunk.1"),
     Fault(make=logarithm_of_zero_in_the_loss, code="NNG702", before=1, line="faults.py"),
     Fault(make=loss_divided_by_zero_in_manual_optimisation, code="NNG702", before=26, line="faults.py"),
-    Fault(make=labels_without_relation_to_inputs, code="NNG703", before=270),
+    Fault(make=labels_without_relation_to_inputs, code="NNG703", before=340),
     Fault(make=learning_rate_that_jumps, code="NNG704", before=310, others=("NNG302",)),
     Fault(make=one_mislabelled_batch, code="NNG705", before=370),
     Fault(make=memorised_noise, code="NNG707", before=300, where="loss"),

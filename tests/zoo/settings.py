@@ -101,11 +101,9 @@ def warm_up_from_next_to_nothing() -> Program:
 
 
 def lbfgs() -> Program:
-    train, validation = table("breast_cancer", 455)
-    module = Task(
-        mlp(30, 2, nn.Tanh, width=8, depth=1), optimizer=lambda parameters: torch.optim.LBFGS(parameters, 0.05, max_iter=3)
-    )
-    return Program(module=module, train=train, validation=validation, epochs=60)
+    train, validation = table("diabetes", 354)
+    module = Task(nn.Linear(10, 1), F.mse_loss, lambda parameters: torch.optim.LBFGS(parameters, 0.1, max_iter=3))
+    return Program(module=module, train=train, validation=validation, epochs=80)
 
 
 def accumulated_and_clipped() -> Program:

@@ -54,7 +54,7 @@ class _SqueezeAndExcite(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, width // 4, 1), nn.ReLU(), nn.Conv2d(width // 4, width, 1), nn.Sigmoid()
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, width // 4, 1), nn.SiLU(), nn.Conv2d(width // 4, width, 1), nn.Sigmoid()
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class _SqueezeAndExcite(nn.Module):
 
 
 def squeeze_and_excite() -> Program:
-    """In a rectifier of four units, three that stay silent are chance; a gate that closes is no fault."""
+    """A gate that closes is no fault."""
     train, validation = digits(images=True)
     net = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _SqueezeAndExcite(16), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),

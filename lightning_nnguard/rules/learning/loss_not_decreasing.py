@@ -19,9 +19,10 @@ class LossNotDecreasing(Rule[LossSeen]):
     What it checks:
         The mean of the latest 128 training losses against its chance level: the loss of the best constant prediction
         (the entropy of the labels, or the variance of the targets). It must be above 0.98 of that by more than two
-        standard errors, those of the mean and of the estimated level together, after 200 steps, while the loss no
-        longer falls. Judged only when the loss call was recognised. An epoch does not suffice, as the catalogue once
-        had it: many healthy runs need more steps than a small epoch has to leave chance.
+        standard errors, those of the mean and of the estimated level together, after 200 steps, on two sampled steps
+        in a row, while the loss no longer falls (by 1 % in 128 steps). Judged only when the loss call was recognised.
+        An epoch does not suffice, as the catalogue once had it: many healthy runs need more steps than a small epoch
+        has to leave chance.
 
     Why it matters:
         A constant would do as well, so the model uses nothing of its input.
@@ -46,6 +47,7 @@ class LossNotDecreasing(Rule[LossSeen]):
     fix: ClassVar[str] = (
         "overfit one batch first; then change the learning rate tenfold and check that inputs and labels belong together"
     )
+    patience: ClassVar[int] = 2
     explained_by: ClassVar[frozenset[str]] = frozenset(
         {
             "NNG101",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,8 +18,8 @@ class OverfittingGap(Rule[GapSeen]):
         The validation loss of the last three evaluations against its minimum, which must lie before them. All three
         must be above it by more than 0.1 of it and by more than the noise between evaluations, while the training loss
         is below what it was at that minimum. It is INFO as long as the rise is no more than 0.1 of what had been gained
-        until the minimum (since the first evaluation, or since chance when that is known): the small loss of a good model
-        creeps up by a tenth in most healthy runs.
+        until the minimum (since chance when that is known, else since the first values of both curves): the small loss
+        of a good model creeps up by a tenth in most healthy runs.
 
     Why it matters:
         What is learned since then holds for the training data only. Every further epoch makes the model worse on new
@@ -57,7 +56,7 @@ class OverfittingGap(Rule[GapSeen]):
         minimum = min(seen.validation)
         best = seen.validation.index(minimum)
         latest = min(seen.validation[-num_latest:])
-        gained = max(seen.validation[0], seen.chance or -math.inf) - minimum
+        gained = max(seen.validation[0], seen.train[0] if seen.chance is None else seen.chance) - minimum
         bound = minimum + max(self.max_rise * abs(minimum), self.max_noise * seen.noise)
         if latest <= bound or minimum == 0 or seen.train[-1] >= seen.train[best]:
             return None

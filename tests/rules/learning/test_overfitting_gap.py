@@ -37,6 +37,12 @@ def test_is_info_while_hardly_anything_of_what_was_gained_is_lost():
     speaks(RULE, gap(train=(*TRAIN, 0.2), validation=validation), severity=Severity.INFO)
 
 
+def test_the_first_training_loss_counts_where_chance_is_not_known():
+    validation = (0.1, 0.05, 0.02, 0.1, 0.1, 0.1)
+    speaks(RULE, gap(train=TRAIN, validation=validation, chance=None), severity=Severity.INFO)
+    speaks(RULE, gap(train=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05), validation=validation, chance=None))
+
+
 def test_the_exact_share_of_the_gain_is_info():
     speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.2, 1.2, 1.2), chance=3.0), severity=Severity.INFO)
     speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.21, 1.21, 1.21), chance=3.0))
@@ -45,7 +51,11 @@ def test_the_exact_share_of_the_gain_is_info():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"validation": (1.2, 1.1, 1.0, 1.1, 1.1, 1.1), "chance": None},  # exactly the threshold
+        {
+            "validation": (1.2, 1.1, 1.0, 1.1, 1.1, 1.1),
+            "train": (1.2, 1.1, 1.0, 0.9, 0.8, 0.7),
+            "chance": None,
+        },  # exactly the threshold
         {"validation": (2.0, 1.6, 1.0, 1.1, 1.1, 1.1)},  # exactly the threshold, with chance known
         {"validation": (2.0, 1.6, 1.0, 1.5, 1.05, 1.5)},  # not three in a row
         {"validation": (2.0, 1.6, 1.4, 1.0, 1.5, 1.5)},  # only two
