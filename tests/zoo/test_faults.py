@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.fault import Fault
+from benchmarks.faults.planted import FAULTS
+from benchmarks.faults.program import run
 from lightning_nnguard import Severity
 from lightning_nnguard.rules import all_rules
-from tests.zoo.faults import FAULTS, Fault
-from tests.zoo.program import run
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.make.__name__)
@@ -29,6 +30,15 @@ def test_all_rules_together_name_the_fault_and_little_else(fault: Fault, tmp_pat
     loud = {finding.code for finding in outcome.findings if finding.severity > Severity.INFO}
     assert fault.code in {finding.code for finding in outcome.findings}
     assert loud - {fault.code} == set(fault.others)
+    assert outcome.notes == []
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.fixed], ids=lambda fault: fault.make.__name__)
+def test_nothing_is_said_of_the_cured_twin(fault: Fault, tmp_path: Path) -> None:
+    assert fault.fixed is not None
+    outcome = run(fault.fixed, tmp_path)
+    assert fault.code not in {finding.code for finding in outcome.findings}
+    assert [finding.text for finding in outcome.findings if finding.severity > Severity.INFO] == []
     assert outcome.notes == []
 
 

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.healthy import PROGRAMS
+from benchmarks.faults.program import Program, run
 from lightning_nnguard import Severity
-from tests.zoo import generative, sequences, settings, tables, vision
-from tests.zoo.program import Program, run
-
-PROGRAMS = (*vision.PROGRAMS, *sequences.PROGRAMS, *generative.PROGRAMS, *tables.PROGRAMS, *settings.PROGRAMS)
 
 
 @pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)

@@ -54,7 +54,8 @@ def table(name: str, batch_size: int = 32, *, scale_targets: bool = True) -> Loa
 
 def text(length: int, num: int = 2000, batch_size: int = 32) -> tuple[Loaders, int]:
     """Return windows of the library's docstrings as character numbers, each with the same window one character on; and the number
-    of different characters."""
+    of different characters.
+    """
     sources: Sequence[Any] = (argparse, inspect, json, string, textwrap, unittest)
     members = [
         member for source in sources for member in vars(source).values() if inspect.isfunction(member) or inspect.isclass(member)

@@ -1,4 +1,4 @@
-"""A training program: what a user would hand to a Trainer, and how the tests run it under guard."""
+"""A training program: what a user would hand to a Trainer, and how it is run under guard."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_nnguard import Finding, NNGuard
 from lightning_nnguard.sinks.sink import RunSummary
 from lightning_nnguard.warning import NNGuardWarning
-from tests.programs import QUIET
 
+QUIET: Mapping[str, Any] = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "log_every_n_steps": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 Loss = Callable[[Tensor, Tensor], Tensor]
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]

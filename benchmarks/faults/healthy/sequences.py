@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.checkpoint import checkpoint
 
-from tests.zoo.data import digits, loaders, text
-from tests.zoo.nets import Decoder, Recurrent, next_token
-from tests.zoo.program import Program, Task, adam
+from benchmarks.faults.data import digits, loaders, text
+from benchmarks.faults.nets import Decoder, Recurrent, next_token
+from benchmarks.faults.program import Program, Task, adam
 
 
 def warm_up_and_cosine(optimizer: Optimizer, *, num_warm_up: int, num_steps: int) -> LambdaLR:

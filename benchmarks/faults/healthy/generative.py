@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from tests.zoo.data import digits, loaders
-from tests.zoo.nets import mlp
-from tests.zoo.program import Manual, Program, Task, adam
+from benchmarks.faults.data import digits, loaders
+from benchmarks.faults.nets import mlp
+from benchmarks.faults.program import Manual, Program, Task, adam
 
 Batch = tuple[Tensor, Tensor]
 

@@ -12,9 +12,9 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from tests.zoo.data import digits, loaders, table
-from tests.zoo.nets import mlp
-from tests.zoo.program import Program, Task, adam, sgd
+from benchmarks.faults.data import digits, loaders, table
+from benchmarks.faults.nets import mlp
+from benchmarks.faults.program import Program, Task, adam, sgd
 
 Batch = tuple[Tensor, Tensor]
 

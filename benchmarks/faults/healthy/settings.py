@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_norm
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, ExponentialLR, LinearLR
 
-from tests.zoo.data import digits, table, text
-from tests.zoo.nets import ConvNet, mlp
-from tests.zoo.program import Manual, Program, Task, adam, sgd
+from benchmarks.faults.data import digits, table, text
+from benchmarks.faults.nets import ConvNet, mlp
+from benchmarks.faults.program import Manual, Program, Task, adam, sgd
 
 
 def long_run_with_momentum() -> Program:

@@ -1,9 +1,8 @@
-"""Programs with one planted fault each, and what the guard has to say of them."""
+"""Faults that the numbers of a run show: inputs, activations, gradients, updates, modes, losses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,32 +12,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.zoo.data import digits, loaders, text
-from tests.zoo.nets import ConvNet, Decoder, Recurrent, mlp, next_token, trunk
-from tests.zoo.program import Manual, Program, Task, adam, sgd
+from benchmarks.faults.data import digits, loaders, text
+from benchmarks.faults.fault import Fault
+from benchmarks.faults.nets import ConvNet, Decoder, Recurrent, mlp, next_token, trunk
+from benchmarks.faults.program import Manual, Program, Task, adam, sgd
 
 Batch = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """A program with a planted fault.
-
-    Attributes:
-        make: Builds the program.
-        code: The rule that names the fault.
-        before: Step by which the fault must be said at the latest.
-        where: The place that it must name.
-        line: A word of the source line that its message must quote; "" for none.
-        others: Codes of the other warnings and errors that `NNGuard` gives.
-    """
-
-    make: Callable[[], Program]
-    code: str
-    before: int
-    where: str = ""
-    line: str = ""
-    others: tuple[str, ...] = ()
 
 
 def _on_digits(net: nn.Module, *, epochs: int, batch_size: int = 64, images: bool = False, **changes: Any) -> Program:
@@ -401,14 +380,14 @@ def validation_of_easy_classes() -> Program:
 
 FAULTS = (
     Fault(make=nan_in_one_sample, code="NNG101", before=23, where="batch[0]"),
-    Fault(make=relu_dead_from_its_bias, code="NNG301", before=150, where="net.relu()", line="faults.py", others=("NNG405",)),
-    Fault(make=clamp_dead_from_its_bias, code="NNG301", before=150, where="net.clamp_min()", line="faults.py", others=("NNG405",)),
+    Fault(make=relu_dead_from_its_bias, code="NNG301", before=150, where="net.relu()", line="numbers.py", others=("NNG405",)),
+    Fault(make=clamp_dead_from_its_bias, code="NNG301", before=150, where="net.clamp_min()", line="numbers.py", others=("NNG405",)),
     Fault(make=relus_killed_by_the_learning_rate, code="NNG301", before=200, others=("NNG704",)),
     Fault(make=dead_filters, code="NNG301", before=150, where="net.3", others=("NNG405",)),
     Fault(make=saturated_by_unscaled_inputs, code="NNG302", before=100, where="net.1"),
     Fault(make=saturated_by_initialisation, code="NNG302", before=200),
-    Fault(make=logarithm_of_zero, code="NNG303", before=1, where="net", line="faults.py"),
-    Fault(make=division_by_zero_in_a_rare_sample, code="NNG303", before=46, where="net.0", line="faults.py"),
+    Fault(make=logarithm_of_zero, code="NNG303", before=1, where="net", line="numbers.py"),
+    Fault(make=division_by_zero_in_a_rare_sample, code="NNG303", before=46, where="net.0", line="numbers.py"),
     Fault(make=activations_that_vanish, code="NNG304", before=40),
     Fault(make=activations_that_explode, code="NNG305", before=92, where="net"),
     Fault(make=next_to_float16_overflow, code="NNG307", before=69, where="net"),
@@ -422,14 +401,14 @@ FAULTS = (
     Fault(make=sgd_with_a_rate_for_adam, code="NNG502", before=100),
     Fault(make=trunk_in_no_optimizer, code="NNG503", before=40, where="net.0.weight"),
     Fault(make=head_replaced_after_the_optimizer_was_made, code="NNG503", before=40, where="net.6.weight"),
-    Fault(make=dropout_without_the_training_flag, code="NNG601", before=1, where="net", line="faults.py"),
+    Fault(make=dropout_without_the_training_flag, code="NNG601", before=1, where="net", line="numbers.py"),
     Fault(make=attention_dropout_in_evaluation, code="NNG601", before=1, where="net.attentions.0", line="nets.py"),
     Fault(make=recurrent_dropout_in_validation, code="NNG601", before=1, where="net.rnn"),
     Fault(make=batch_norm_in_train_mode_in_validation, code="NNG602", before=1, where="net.norm1"),
     Fault(make=eval_before_training, code="NNG603", before=1, where="net.norm1"),
     Fault(make=frozen_trunk_in_train_mode, code="NNG604", before=20, where="trunk.1"),
-    Fault(make=logarithm_of_zero_in_the_loss, code="NNG702", before=1, line="faults.py"),
-    Fault(make=loss_divided_by_zero_in_manual_optimisation, code="NNG702", before=26, line="faults.py"),
+    Fault(make=logarithm_of_zero_in_the_loss, code="NNG702", before=1, line="numbers.py"),
+    Fault(make=loss_divided_by_zero_in_manual_optimisation, code="NNG702", before=26, line="numbers.py"),
     Fault(make=labels_without_relation_to_inputs, code="NNG703", before=340),
     Fault(make=learning_rate_that_jumps, code="NNG704", before=310, others=("NNG302",)),
     Fault(make=one_mislabelled_batch, code="NNG705", before=370),

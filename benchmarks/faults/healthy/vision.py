@@ -10,9 +10,9 @@ from lightning.pytorch.callbacks import BackboneFinetuning
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from tests.zoo.data import digits
-from tests.zoo.nets import ConvNet, trunk
-from tests.zoo.program import Program, Task, adam, sgd
+from benchmarks.faults.data import digits
+from benchmarks.faults.nets import ConvNet, trunk
+from benchmarks.faults.program import Program, Task, adam, sgd
 
 
 def conv_net_with_plain_sgd() -> Program:

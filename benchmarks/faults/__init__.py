@@ -1,0 +1,1 @@
+"""Training programs with planted faults, their cured twins, and healthy programs."""

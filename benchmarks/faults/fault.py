@@ -1,0 +1,31 @@
+"""A planted fault: a program that has it, its twin that does not, and what the guard has to say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.faults.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A program with a planted fault.
+
+    Attributes:
+        make: Builds the program.
+        fixed: Builds its twin: the same program after the cure, on which nothing may be said; None where there is none yet.
+        code: The rule that names the fault.
+        before: Step by which the fault must be said at the latest.
+        where: The place that it must name.
+        line: A word of the source line that its message must quote; "" for none.
+        others: Codes of the other warnings and errors that `NNGuard` gives.
+    """
+
+    make: Callable[[], Program]
+    fixed: Callable[[], Program] | None = None
+    code: str
+    before: int
+    where: str = ""
+    line: str = ""
+    others: tuple[str, ...] = ()

@@ -1,0 +1,7 @@
+"""All planted faults, one file a theme."""
+
+from __future__ import annotations
+
+from benchmarks.faults.planted import numbers
+
+FAULTS = (*numbers.FAULTS,)
