@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning_nnguard.finding import Finding
-from lightning_nnguard.observation import ModeSeen, NonFiniteSeen, Seen
+from lightning_nnguard.observation import NonFiniteSeen, Seen
 from lightning_nnguard.rules import Rule
 
 Place = tuple[str, str]
@@ -28,9 +28,9 @@ class Verdict:
 
     @property
     def place(self) -> Place:
-        """Code and judged place. One module in training and in validation is two places, because the faults of modes differ."""
-        where = self.seen.where
-        return self.rule.code, f"{self.seen.stage}:{where}" if isinstance(self.seen, ModeSeen) else where
+        """Code and judged place. One module in training and in validation is two places: each may be well alone."""
+        where, stage = self.seen.where, getattr(self.seen, "stage", None)
+        return self.rule.code, f"{stage}:{where}" if stage else where
 
     @property
     def proves_health(self) -> bool:
@@ -64,13 +64,22 @@ class Streak:
 
 
 def by_place(verdicts: Sequence[Verdict]) -> dict[Place, Verdict]:
-    """Return one verdict a place, in the given order: the most severe finding, or else a proof of health."""
+    """Return one verdict a place, in the given order: the most severe finding, or else a proof of health.
+
+    A finding that several ranks have made of a place belongs to none of them.
+    """
     chosen: dict[Place, Verdict] = {}
+    ranks: dict[Place, set[int | None]] = {}
     for verdict in verdicts:
+        if verdict.finding is not None:
+            ranks.setdefault(verdict.place, set()).add(verdict.finding.rank)
         known = chosen.get(verdict.place)
         if verdict.finding is None:
             if verdict.proves_health:
                 chosen.setdefault(verdict.place, verdict)
         elif known is None or known.finding is None or known.finding.severity < verdict.finding.severity:
             chosen[verdict.place] = verdict
+    for place, verdict in chosen.items():
+        if verdict.finding is not None and verdict.finding.rank is not None and len(ranks[place]) > 1:
+            chosen[place] = replace(verdict, finding=replace(verdict.finding, rank=None))
     return chosen

@@ -15,6 +15,7 @@ from lightning_nnguard.observation import (
     GradientNormSeen,
     GradientProfileSeen,
     GradientSeen,
+    LossCallSeen,
     LossSeen,
     ModeSeen,
     NonFiniteSeen,
@@ -172,6 +173,16 @@ def loss(**changes: Any) -> LossSeen:
     return replace(seen, **changes)
 
 
+def loss_call(**changes: Any) -> LossCallSeen:
+    """Build a healthy call of cross-entropy: logits of ten classes."""
+    seen = LossCallSeen(
+        where="", step=0, epoch=0, stage="train", function="cross_entropy", source="train.py:48, `F.cross_entropy(logits, y)`",
+        input_source="net.py:12, `self.head(x)`", input_function="linear", max_sum_error=0.9, max_log_sum_error=9.0,
+        ignore_index=-100,
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
 def dropout(**changes: Any) -> ModeSeen:
     """Build a dropout that is active in training."""
     seen = ModeSeen(where="encoder.2", step=1200, epoch=2, stage="train", kind="dropout", training=True, rate=0.5)
@@ -219,6 +230,8 @@ def healthy() -> list[Seen]:
         update(),
         update(kind="bias", num_dims=1),
         update_profile(),
+        loss_call(),
+        loss_call(stage="validate", is_trained=False),
         loss(),
         loss(chance=None, loss_name=""),
         dropout(),

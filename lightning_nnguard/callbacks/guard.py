@@ -141,8 +141,8 @@ class Guard(CallbackBase):
         if self._run is None and not self._error and trainer.state.fn != "fit":
             self._begin(trainer, pl_module, is_fit=False)
 
-    def _evaluation_batch_start(self, stage: Stage, batch_idx: int) -> None:
-        self._safely(lambda run: run.start_evaluation_batch(stage, batch_idx))
+    def _evaluation_batch_start(self, stage: Stage, batch: Any, batch_idx: int, loader: int) -> None:
+        self._safely(lambda run: run.start_evaluation_batch(stage, batch, batch_idx, loader))
 
     def _evaluation_batch_end(self, batch_idx: int) -> None:
         self._safely(lambda run: run.end_evaluation_batch(batch_idx))
@@ -158,7 +158,7 @@ class Guard(CallbackBase):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Audit the first batch."""
-        self._evaluation_batch_start("validate", batch_idx)
+        self._evaluation_batch_start("validate", batch, batch_idx, dataloader_idx)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -178,7 +178,7 @@ class Guard(CallbackBase):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Audit the first batch."""
-        self._evaluation_batch_start("test", batch_idx)
+        self._evaluation_batch_start("test", batch, batch_idx, dataloader_idx)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -198,7 +198,7 @@ class Guard(CallbackBase):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Audit the first batch."""
-        self._evaluation_batch_start("predict", batch_idx)
+        self._evaluation_batch_start("predict", batch, batch_idx, dataloader_idx)
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0

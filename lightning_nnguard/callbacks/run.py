@@ -214,10 +214,10 @@ class GuardRun:
 
     # -- evaluation --------------------------------------------------------------------------------------------------------------
 
-    def start_evaluation_batch(self, stage: Stage, batch_index: int) -> None:
+    def start_evaluation_batch(self, stage: Stage, batch: object, batch_index: int, loader: int) -> None:
         """Begin a batch of an evaluation stage; the first of each loader is audited."""
         if batch_index == 0:
-            self.probe.start_audit(stage)
+            self.probe.start_audit(stage, batch, self.at(batch_index), loader)
 
     def end_evaluation_batch(self, batch_index: int) -> None:
         """End a batch of an evaluation stage."""
@@ -281,7 +281,10 @@ class GuardRun:
 
     def finish(self) -> None:
         """Remove every hook and say what was found; safe after an exception."""
+        untold = self.probe.rest()
         self.probe.close()
+        if untold:
+            self.monitor.see(untold)
         if not self._is_fit and not self.monitor.findings:
             return
         self.monitor.finish(

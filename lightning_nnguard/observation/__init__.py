@@ -8,6 +8,7 @@ holds everything a rule needs, history included, because rules remember nothing.
 from lightning_nnguard.observation.activation import ActivationProfileSeen, ActivationSeen, DeadUnitsSeen
 from lightning_nnguard.observation.gradient import GradientNormSeen, GradientProfileSeen, GradientSeen
 from lightning_nnguard.observation.learning import GapSeen, LossSeen
+from lightning_nnguard.observation.loss_call import LossCallSeen
 from lightning_nnguard.observation.mode import ModeSeen
 from lightning_nnguard.observation.nonfinite import NonFiniteSeen
 from lightning_nnguard.observation.picture import HistogramSeen, PictureSeen
@@ -23,6 +24,7 @@ __all__ = [
     "GradientProfileSeen",
     "GradientSeen",
     "HistogramSeen",
+    "LossCallSeen",
     "LossSeen",
     "ModeSeen",
     "NonFiniteSeen",

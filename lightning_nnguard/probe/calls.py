@@ -17,6 +17,9 @@ class Listener(Protocol):
         """Take one call: the function's short name, its arguments and its result."""
 
 
+Recorder = Callable[[Callable[..., object], tuple[Any, ...], dict[str, Any], object], None]
+
+
 class CallWatch(TorchFunctionMode):
     """Function mode that hands the calls somebody listens to, and only those, to their listeners.
 
@@ -26,14 +29,19 @@ class CallWatch(TorchFunctionMode):
     Args:
         listeners: Listeners by torch function.
         on_error: Takes the exception of a listener.
+        record: Takes every call; None to take none.
     """
 
     def __init__(
-        self, listeners: Mapping[Callable[..., object], tuple[str, Listener]], on_error: Callable[[Exception], None]
+        self,
+        listeners: Mapping[Callable[..., object], tuple[str, Listener]],
+        on_error: Callable[[Exception], None],
+        record: Recorder | None = None,
     ) -> None:
         super().__init__()
         self._listeners = dict(listeners)
         self._on_error = on_error
+        self._record = record
         self._is_on = False
 
     def __torch_function__(
@@ -41,6 +49,12 @@ class CallWatch(TorchFunctionMode):
     ) -> object:
         """Run the call and tell its listener."""
         result = func(*args, **(kwargs or {}))
+        if self._record is not None:
+            try:
+                self._record(func, args, kwargs or {}, result)
+            except Exception as error:
+                self._record = None
+                self._on_error(error)
         entry = self._listeners.get(func)
         if entry is not None:
             name, listener = entry

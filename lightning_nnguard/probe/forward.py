@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
-from lightning_nnguard.probe.calls import CallWatch, Listener
+from lightning_nnguard.probe.calls import CallWatch, Listener, Recorder
 from lightning_nnguard.probe.compiled import compile_is_used
 from lightning_nnguard.probe.frames import Caller, caller
 from lightning_nnguard.probe.modules import Hook, ModelView, Watched, first_tensor
@@ -77,8 +77,12 @@ class ForwardWatch:
         """Whether the function mode may be used: not where code is compiled, which would be traced again with it."""
         return not self._view.has_compiled and not compile_is_used()
 
-    def attach(self) -> None:
-        """Register the hooks and enter the function mode."""
+    def attach(self, record: Recorder | None = None) -> None:
+        """Register the hooks and enter the function mode.
+
+        Args:
+            record: Takes every call that the function mode sees.
+        """
         if self._handles or self._mode is not None:
             return
         self._num_calls.clear()
@@ -88,15 +92,19 @@ class ForwardWatch:
                 self._hooked.add(id(each.module))
                 self._handles.append(each.module.register_forward_hook(Hook(self, each)))
         if self.can_listen:
-            self._mode = CallWatch(self._listeners, self._on_error)
+            self._mode = CallWatch(self._listeners, self._on_error, record)
         self.resume()
 
-    def attach_functions(self) -> None:
-        """Enter the function mode alone, for what `listeners` ask (audits of evaluation batches)."""
+    def attach_functions(self, record: Recorder | None = None) -> None:
+        """Enter the function mode alone, for what `listeners` ask (audits of evaluation batches).
+
+        Args:
+            record: Takes every call that the function mode sees.
+        """
         if self._mode is not None or not self.can_listen:
             return
         extras = {function: (name, _With(self, extra, None)) for function, (name, extra) in self._extra.items()}
-        self._mode = CallWatch(extras, self._on_error)
+        self._mode = CallWatch(extras, self._on_error, record)
         self.resume()
 
     def detach(self) -> None:

@@ -17,7 +17,10 @@ from lightning_nnguard import observation as o
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.audit.audit import Audit
+from lightning_nnguard.probe.audit.readers import READERS
 from lightning_nnguard.probe.cadence import Cadence
+from lightning_nnguard.probe.calls import Recorder
 from lightning_nnguard.probe.collector import Collector
 from lightning_nnguard.probe.exchange import Exchange
 from lightning_nnguard.probe.forward import Extra, ForwardWatch
@@ -109,10 +112,16 @@ class Probe:
             if o.NonFiniteSeen in wanted
             else None
         )
+        self._audit = (
+            Audit(model, wanted, ranks=ranks, device=device, on_error=partial(self._failed, part="audit"))
+            if wanted & READERS.keys()
+            else None
+        )
         self._forward = ForwardWatch(model, activations=self._activations, listeners=self._extra_listeners(), on_error=self._failed)
         named: list[tuple[str, Collector | None]] = [
             ("non-finite", self._nonfinite), ("losses", self.losses), ("activations", self._activations),
             ("gradients", self._gradients), ("updates", self._updates), ("modes", self.modes),
+            ("audit", self._audit),
         ]  # fmt: skip
         collectors = {name: each for name, each in named if each is not None}
         self._exchange = Exchange(collectors, ranks=ranks, device=device, on_error=self._failed)
@@ -135,6 +144,10 @@ class Probe:
         if self.losses is not None:
             table |= {function: (name, self.losses.chance.on_loss) for function, name in fn.LOSSES.items()}
         return table
+
+    def _recorder(self) -> Recorder | None:
+        tape = self._audit.tape if self._audit is not None and "audit" not in self._off else None
+        return tape.record if tape is not None else None
 
     def _failed(self, error: Exception, part: str = "forward watch") -> None:
         if part not in self._off:
@@ -206,7 +219,9 @@ class Probe:
             self.losses.is_objective = not manual
             self.losses.chance.offer(batch)
         if "forward watch" not in self._off:
-            self._attempt("forward watch", self._forward.attach)
+            if self._audit is not None and self._forward.can_listen:
+                self._attempt("audit", partial(self._audit.start_training, batch, at, manual=manual))
+            self._attempt("forward watch", partial(self._forward.attach, self._recorder()))
             if not self._forward.can_listen:
                 self._note(_COMPILED)
         if manual and (self._gradients is not None or self._updates is not None):
@@ -221,6 +236,8 @@ class Probe:
             return
         if self._is_sampling:
             self._forward.pause()
+            if self._audit is not None and isinstance(loss, Tensor):
+                self._audit.note_loss(loss)
         if self._nonfinite is not None and isinstance(loss, Tensor):
             watch = self._nonfinite
             self._attempt("non-finite", lambda: watch.check_loss(loss))
@@ -349,27 +366,39 @@ class Probe:
 
     # -- evaluation ----------------------------------------------------------------------------------------------------------
 
-    def start_audit(self, stage: o.Stage) -> None:
-        """Begin an audited batch of an evaluation stage."""
-        if self.modes is not None and not self._stands_by:
+    def start_audit(self, stage: o.Stage, batch: object, at: At, loader: int) -> None:
+        """Begin an audited batch of an evaluation stage, the first of a loader."""
+        if (self.modes is None and self._audit is None) or self._stands_by:
+            return
+        if self.modes is not None:
             self.modes.stage = stage
-            self._forward.look()
-            self._attempt("forward watch", self._forward.attach_functions)
+        self._forward.look()
+        if self._audit is not None and self._forward.can_listen:
+            self._attempt("audit", partial(self._audit.start_evaluation, stage, batch, at, loader))
+        self._attempt("forward watch", partial(self._forward.attach_functions, self._recorder()))
 
     def end_audit(self) -> None:
         """End an audited batch."""
         self._forward.detach()
+        if self._audit is not None:
+            self._attempt("audit", self._audit.end)
 
     def end_evaluation(self, stage: o.Stage, at: At) -> Sequence[o.Seen]:
         """End an evaluation and return what its audited batches showed; all ranks at once."""
-        if self.modes is None:
-            return ()
-        self.modes.stage = stage
-        seen: list[o.Seen] = list(self.modes.merge(at))
-        self.modes.stage = "train"
+        seen: list[o.Seen] = []
+        if self.modes is not None:
+            self.modes.stage = stage
+            seen += self.modes.merge(at)
+            self.modes.stage = "train"
+        if self._audit is not None:
+            seen += self._audit.merge()
         return seen
 
     # -- end -----------------------------------------------------------------------------------------------------------------
+
+    def rest(self) -> Sequence[o.Seen]:
+        """Return what this rank alone knows of a step that did not come to its end; the run is over."""
+        return self._audit.rest() if self._audit is not None else ()
 
     def close(self) -> None:
         """Remove every hook and mode, on success and on exceptions; safe to call again."""

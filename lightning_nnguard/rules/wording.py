@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightning_nnguard.finding import Evidence
-from lightning_nnguard.observation import ModeSeen, NonFiniteSeen
+from lightning_nnguard.observation import LossCallSeen, ModeSeen, NonFiniteSeen
 
 
 def bad_elements(seen: NonFiniteSeen) -> str:
@@ -46,3 +46,8 @@ def mode_evidence(seen: ModeSeen) -> Evidence:
         "frozen": seen.frozen,
     }
     return evidence if seen.source is None else {**evidence, "source": seen.source}
+
+
+def loss_call(seen: LossCallSeen) -> str:
+    """Name a loss function, and the line of user code that called it."""
+    return f"{seen.function} at {seen.source}" if seen.source else seen.function

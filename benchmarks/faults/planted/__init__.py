@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.faults.planted import numbers
+from benchmarks.faults.planted import contract, numbers
 
-FAULTS = (*numbers.FAULTS,)
+FAULTS = (*numbers.FAULTS, *contract.FAULTS)

@@ -1,0 +1,65 @@
+"""Questions to the graph of recorded calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lightning_nnguard.probe.audit.call import Call, Value
+
+#: Calls that hand their first tensor on: same numbers, perhaps in another shape, order or type, or some of them.
+PASSING = frozenset({
+    "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "movedim", "moveaxis", "swapaxes",
+    "swapdims", "t", "T", "mT", "contiguous", "clone", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu",
+    "cuda", "getitem", "select", "narrow", "chunk", "split", "unbind", "expand", "expand_as", "view_as", "reshape_as",
+    "requires_grad", "ravel", "roll", "flip", "index_select", "detach", "data", "alias", "resolve_conj", "pixel_shuffle", "pixel_unshuffle",
+})  # fmt: skip
+#: Calls that change the numbers, but not what they stand for: still "the output of that layer".
+NOISE = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"})
+#: Linear layers by another name.
+LINEAR = frozenset({"linear", "bilinear", "addmm"})
+CONVOLUTIONS = frozenset({
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"
+})  # fmt: skip
+
+
+def origin(value: Value, through: frozenset[str] = PASSING) -> Call | None:
+    """Return the call that made a value's numbers, looking through calls that only hand them on; None when nothing made them.
+
+    Args:
+        value: A value.
+        through: Names of the functions to look through.
+    """
+    call = value.call
+    while call is not None and call.function in through and call.inputs:
+        call = call.inputs[0].call
+    return call
+
+
+def first(value: Value, through: frozenset[str] = PASSING) -> Value:
+    """Return the value whose numbers a value holds, looking through calls that only hand them on."""
+    while value.call is not None and value.call.function in through and value.call.inputs:
+        value = value.call.inputs[0]
+    return value
+
+
+def ancestors(value: Value, *, with_grad: bool = False) -> Iterator[Call]:
+    """Iterate over the calls that a value was made by, the nearest first, each once.
+
+    Args:
+        value: A value.
+        with_grad: Whether to follow only tensors through which a gradient flows.
+    """
+    waiting, seen = [value], set[int]()
+    while waiting:
+        value = waiting.pop(0)
+        call = value.call
+        if call is None or call.number in seen or (with_grad and not value.requires_grad):
+            continue
+        seen.add(call.number)
+        yield call
+        waiting += call.inputs
+
+
+def takers(calls: tuple[Call, ...], of: Call) -> list[Call]:
+    """Return the calls that take a tensor that a call has made, in order."""
+    return [call for call in calls if any(value.call is of for value in call.inputs)]

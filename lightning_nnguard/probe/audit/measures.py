@@ -1,0 +1,14 @@
+"""What is measured of the tensors of a call while they are there, by function name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from lightning_nnguard.probe.audit import losses
+from lightning_nnguard.probe.audit.tape import Measure
+
+#: Function -> its measure.
+MEASURES: Mapping[str, Measure] = {
+    **{name: partial(losses.measure, name) for name in losses.LOSSES},
+}

@@ -1,0 +1,1 @@
+"""How model, loss and optimizer hang together: NNG2xx."""

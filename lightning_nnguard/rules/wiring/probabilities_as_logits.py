@@ -1,0 +1,79 @@
+"""NNG208."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_nnguard.finding import Finding, Severity
+from lightning_nnguard.observation import LossCallSeen
+from lightning_nnguard.rules.rule import Rule, threshold
+from lightning_nnguard.rules.wording import loss_call
+
+#: Functions that make probabilities; "" stands for a call that nobody saw.
+_BOUNDED = frozenset({"sigmoid", "softmax", "hardsigmoid", "clamp", ""})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbabilitiesAsLogits(Rule[LossCallSeen]):
+    """Probabilities where a loss wants logits: softmax before cross-entropy, sigmoid before BCE-with-logits.
+
+    What it checks:
+        The input of each call of `cross_entropy` and `binary_cross_entropy_with_logits` in the audited batches. Rows that are
+        nowhere negative and sum to one are probabilities, and so are values that all lie between 0 and 1.
+
+    Why it matters:
+        Softmax is applied twice, so gradients shrink, the loss can never come near zero (its floor for ten classes is 1.46), and
+        calibration is lost. Accuracy may still reach 96 %, so no curve shows it.
+
+    How to fix:
+        Hand the loss what the last linear layer returns, and take softmax or sigmoid outside of the loss, for predictions only.
+        With log-probabilities use `F.nll_loss`.
+
+    When it is harmless:
+        Log-probabilities (`log_softmax`) are left as they are by a second softmax: that is only said, at INFO.
+
+    References:
+        PyTorch documentation, `torch.nn.CrossEntropyLoss` and `torch.nn.BCEWithLogitsLoss`; Schoop et al., "UMLAUT" (CHI, 2021).
+    """
+
+    code: ClassVar[str] = "NNG208"
+    name: ClassVar[str] = "probabilities-as-logits"
+    severity: ClassVar[Severity] = Severity.ERROR
+    why: ClassVar[str] = "softmax or sigmoid is applied twice: gradients shrink and the loss cannot come near zero"
+    fix: ClassVar[str] = "pass the output of the last linear layer to the loss; apply softmax or sigmoid for predictions only"
+
+    max_sum_error: float = threshold(1e-3, "largest distance of a row's sum from 1 that is still a probability", low=1e-7, high=0.1)
+    min_rows: float = threshold(8, "rows that a verdict needs for losses over classes", low=2)
+    min_values: float = threshold(64, "values that a verdict needs for losses of single values", low=8)
+
+    def check(self, seen: LossCallSeen) -> Finding | None:
+        """Judge one call of a loss function."""
+        if seen.function == "cross_entropy":
+            return self._over_classes(seen)
+        if seen.function != "binary_cross_entropy_with_logits" or seen.num_values < self.min_values:
+            return None
+        # The few outputs of a fresh linear layer may all lie between 0 and 1, too: what made them decides.
+        if seen.input_function in _BOUNDED and seen.input_min >= 0 and seen.input_max <= 1:
+            what = f"{seen.num_values} values all lie between {seen.input_min:.3g} and {seen.input_max:.3g}"
+            return self._found(seen, what, num_values=seen.num_values, min_values=self.min_values)
+        return None
+
+    def _over_classes(self, seen: LossCallSeen) -> Finding | None:
+        if seen.max_sum_error is None or seen.max_log_sum_error is None or seen.num_rows < self.min_rows:
+            return None
+        if seen.input_min >= 0 and seen.max_sum_error <= self.max_sum_error and seen.num_values > seen.num_rows:
+            what = f"{seen.num_rows} rows sum to 1 within {seen.max_sum_error:.1e} (threshold {self.max_sum_error:g})"
+            return self._found(seen, what, num_rows=seen.num_rows, min_rows=self.min_rows)
+        if seen.input_function == "log_softmax" and seen.max_log_sum_error <= self.max_sum_error:
+            what = f"{seen.num_rows} rows are log-probabilities already (threshold {self.max_sum_error:g})"
+            return self._found(seen, what, severity=Severity.INFO, num_rows=seen.num_rows, min_rows=self.min_rows)
+        return None
+
+    def _found(self, seen: LossCallSeen, what: str, *, severity: Severity | None = None, **numbers: float) -> Finding:
+        made_by = f"; made by {seen.input_source}" if seen.input_source else ""
+        evidence: dict[str, float | int | str] = {
+            "function": seen.function, "input_function": seen.input_function, "input_min": seen.input_min,
+            "input_max": seen.input_max, "max_sum_error": self.max_sum_error, **numbers,
+        }  # fmt: skip
+        return self.finding(seen, f"{loss_call(seen)} got probabilities: {what}{made_by}", evidence=evidence, severity=severity)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lightning_nnguard import Severity
+from lightning_nnguard.rules.wiring.probabilities_as_logits import ProbabilitiesAsLogits
+from tests.builders import loss_call, silent, speaks
+
+RULE = ProbabilitiesAsLogits()
+SOFTMAX: dict[str, Any] = {
+    "input_min": 0.0, "input_max": 0.7, "max_sum_error": 1e-7, "max_log_sum_error": 9.0, "input_function": "softmax",
+    "input_source": "net.py:12, `F.softmax(x, dim=1)`",
+}  # fmt: skip
+LOG_SOFTMAX: dict[str, Any] = {
+    "input_min": -9.0,
+    "input_max": 0.0,
+    "max_sum_error": 30.0,
+    "max_log_sum_error": 1e-7,
+    "input_function": "log_softmax",
+}
+SIGMOID: dict[str, Any] = {
+    "function": "binary_cross_entropy_with_logits", "input_min": 0.2, "input_max": 0.8, "num_values": 64, "max_sum_error": None,
+    "max_log_sum_error": None, "input_function": "sigmoid",
+}  # fmt: skip
+
+
+def test_names_the_softmax_and_the_loss():
+    words = "rows sum to 1", "threshold 0.001", "cross_entropy at train.py:48", "net.py:12, `F.softmax(x, dim=1)`"
+    finding = speaks(RULE, loss_call(**SOFTMAX), *words)
+    assert finding.evidence["num_rows"] == 64
+
+
+def test_names_a_sigmoid_before_bce_with_logits():
+    speaks(RULE, loss_call(**SIGMOID), "64 values all lie between 0.2 and 0.8")
+
+
+def test_log_probabilities_are_only_mentioned():
+    speaks(RULE, loss_call(**LOG_SOFTMAX), "log-probabilities", severity=Severity.INFO)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        loss_call(),
+        loss_call(**{**SOFTMAX, "max_sum_error": 1.1e-3}),
+        loss_call(**{**SOFTMAX, "input_min": -1e-3}),
+        loss_call(**{**SOFTMAX, "num_rows": 7}),
+        loss_call(**{**SOFTMAX, "num_values": 64}),
+        loss_call(**{**SOFTMAX, "function": "nll_loss"}),
+        loss_call(**{**LOG_SOFTMAX, "input_function": "linear"}),
+        loss_call(**{**SIGMOID, "input_max": 1.1}),
+        loss_call(**{**SIGMOID, "input_function": "linear"}),
+        loss_call(**{**SIGMOID, "num_values": 63}),
+        loss_call(**{**SIGMOID, "function": "binary_cross_entropy"}),
+    ],
+    ids=["logits", "sums", "negative", "rows", "one class", "nll", "linear", "above one", "fresh head", "values", "bce"],
+)
+def test_silent(seen):
+    silent(RULE, seen)
+
+
+def test_the_boundary_is_still_a_probability():
+    speaks(RULE, loss_call(**{**SOFTMAX, "max_sum_error": 1e-3, "num_rows": 8}))
