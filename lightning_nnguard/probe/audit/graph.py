@@ -8,10 +8,11 @@ from lightning_nnguard.probe.audit.call import Call, Value
 
 #: Calls that hand their first tensor on: same numbers, perhaps in another shape, order or type, or some of them.
 PASSING = frozenset({
-    "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "movedim", "moveaxis", "swapaxes",
-    "swapdims", "t", "T", "mT", "contiguous", "clone", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu",
-    "cuda", "getitem", "select", "narrow", "chunk", "split", "unbind", "expand", "expand_as", "view_as", "reshape_as",
-    "requires_grad", "ravel", "roll", "flip", "index_select", "detach", "data", "alias", "resolve_conj", "pixel_shuffle", "pixel_unshuffle",
+    "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "movedim", "moveaxis",
+    "swapaxes", "swapdims", "t", "T", "mT", "contiguous", "clone", "to", "type", "type_as", "float", "double", "half",
+    "bfloat16", "cpu", "cuda", "getitem", "select", "narrow", "chunk", "split", "unbind", "expand", "expand_as", "view_as",
+    "reshape_as", "requires_grad", "ravel", "roll", "flip", "index_select", "detach", "data", "alias", "resolve_conj",
+    "pixel_shuffle", "pixel_unshuffle",
 })  # fmt: skip
 #: Calls that change the numbers, but not what they stand for: still "the output of that layer".
 NOISE = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"})
