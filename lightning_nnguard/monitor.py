@@ -32,7 +32,7 @@ class Monitor:
 
     Attributes:
         wanted: Kinds of observations that anything here asks for; the probe collects no others.
-        reporter: The memory of what was said; its state belongs into checkpoints.
+        reporter: The memory of what was said.
     """
 
     def __init__(

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypedDict
 
 from lightning_nnguard.causes import silenced
 from lightning_nnguard.finding import Finding
-from lightning_nnguard.said import Said, SaidState
+from lightning_nnguard.said import Said
 from lightning_nnguard.verdict import Place, Streak, Verdict, by_place
 
-__all__ = ["Reporter", "ReporterState", "Verdict"]
-
-
-class ReporterState(TypedDict):
-    """The memory of a reporter as plain Python types."""
-
-    said: list[SaidState]
-    streaks: list[tuple[str, str, int, int, int, int]]
+__all__ = ["Reporter", "Verdict"]
 
 
 class Reporter:
@@ -100,21 +92,6 @@ class Reporter:
     def _tell(self, said: Said, *, is_news: bool) -> Finding | None:
         self._said[said.finding.code] = said.as_heard() if is_news else said
         return said.finding if is_news else None
-
-    def state_dict(self) -> ReporterState:
-        """Return the memory as plain Python types, for a checkpoint."""
-        return {
-            "said": [said.state_dict() for said in self._said.values()],
-            "streaks": [(*place, each.fired, each.healthy, each.step, each.epoch) for place, each in self._streaks.items()],
-        }
-
-    def load_state_dict(self, state: ReporterState) -> None:
-        """Take the memory over from `state_dict`."""
-        self._said = {said.finding.code: said for said in map(Said.from_state_dict, state["said"])}
-        self._streaks = {
-            (code, place): Streak(fired=fired, healthy=healthy, step=step, epoch=epoch)
-            for code, place, fired, healthy, step, epoch in state["streaks"]
-        }
 
 
 def _worst_first(findings: Iterable[Finding]) -> list[Finding]:

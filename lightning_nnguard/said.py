@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self, TypedDict, cast
+from dataclasses import dataclass, replace
+from typing import Self
 
 from lightning_nnguard.finding import Finding, Severity
 from lightning_nnguard.verdict import Place
-
-
-class SaidState(TypedDict):
-    """`Said` as plain Python types."""
-
-    finding: dict[str, object]
-    places: list[tuple[str, str, str]]
-    heard: int
-    num_returns: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,35 +68,8 @@ class Said:
         """Return what is said when all places are healthy again."""
         return replace(self, finding=replace(self.finding, recovered=step))
 
-    def state_dict(self) -> SaidState:
-        """Return the same as plain Python types."""
-        evidence = {str(name): _plain(value) for name, value in self.finding.evidence.items()}
-        return {
-            "finding": {**asdict(self.finding), "severity": int(self.finding.severity), "evidence": evidence},
-            "places": [(*place, where) for place, where in self.places.items()],
-            "heard": int(self.heard),
-            "num_returns": self.num_returns,
-        }
-
-    @classmethod
-    def from_state_dict(cls, state: SaidState) -> Self:
-        """Return what `state_dict` was taken from."""
-        finding = Finding(**cast("dict[str, Any]", state["finding"]))
-        return cls(
-            finding=finding.at(Severity(finding.severity)),
-            places={(code, place): where for code, place, where in state["places"]},
-            heard=Severity(state["heard"]),
-            num_returns=state["num_returns"],
-        )
-
 
 def _grouped(worst: Finding, places: Mapping[Place, str], firing: Mapping[Place, Finding]) -> Finding:
     names = tuple(dict.fromkeys(places.values()))
     last_seen = max(worst.last_seen, *(finding.last_seen for finding in firing.values()))
     return replace(worst, places=names if len(names) > 1 else (), last_seen=last_seen)
-
-
-def _plain(value: float | int | str) -> float | int | str:
-    """Return a number without its NumPy type, which a checkpoint could not be read back with."""
-    kind = str if isinstance(value, str) else int if isinstance(value, int) else float
-    return kind(value)

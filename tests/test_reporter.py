@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -366,39 +363,6 @@ def test_laws(rules: Any, history: Any) -> None:
         assert all(each.recovered is None or each.recovered > each.last_seen for each in findings)
         assert all(not each.places or each.where in each.places for each in findings)
     assert max(num_said.values()) <= 8  # two onsets, two recoveries, two severities to rise by in each
-
-
-@settings(deadline=None)
-@given(rulesets, rounds, rounds)
-def test_state_round_trip(rules: Any, before: Any, after: Any) -> None:
-    reporter, restored = Reporter(), Reporter()
-    for step, one in enumerate(before):
-        reporter.report(flat(judged(rules, one, step)), step)
-    restored.load_state_dict(reporter.state_dict())
-    assert restored.findings == reporter.findings
-    for step, one in enumerate(after, start=100):
-        round_ = flat(judged(rules, one, step))
-        assert restored.report(round_, step) == reporter.report(round_, step)
-
-
-def test_state_is_plain_and_comes_back_from_a_checkpoint() -> None:
-    judge, reporter = rule(), Reporter()
-    seen = Seen(where="a", step=1, epoch=0)
-    bare = judge.finding(seen, "message", evidence={"f": np.float64(0.5), "i": True, "s": "text"}, severity=ERROR)
-    places = [Verdict(rule=judge, seen=replace(seen, where=where), finding=replace(bare, where=where)) for where in "ab"]
-    reporter.report(places, 1)
-
-    def check(value: object) -> None:
-        assert type(value) in (dict, list, tuple, str, int, float, type(None))
-        for each in value.items() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-            check(each)
-
-    check(reporter.state_dict())
-    torch.save(reporter.state_dict(), checkpoint := BytesIO())
-    checkpoint.seek(0)
-    restored = Reporter()
-    restored.load_state_dict(torch.load(checkpoint, weights_only=True))
-    assert restored.findings == reporter.findings
 
 
 def test_non_finite_seen_is_the_only_kind_without_health() -> None:

@@ -58,7 +58,7 @@ class ZeroGradient(Rule[GradientSeen]):
             return None
         return self.finding(
             seen,
-            f"gradient is exactly 0 over {seen.zero_span} steps and {seen.zero_epochs} whole epochs "
+            f"gradient is exactly 0 over {seen.zero_span} steps and {seen.zero_epochs} whole epoch{'' if seen.zero_epochs == 1 else 's'} "
             f"(threshold {self.min_span:g} steps or {self.min_epochs:g} epoch, {seen.num_zero_samples} sampled steps)",
             evidence={
                 "norm": seen.norm,

@@ -61,10 +61,10 @@ class LossSpike(Rule[LossSeen]):
         sigma = stdev(before)
         if sigma <= 0 or spike - middle <= self.max_deviation * sigma:
             return None
-        when = f", {-age} steps before" if age else ""
+        when = f"was {spike:.3g} {-age} steps before" if age else f"is {spike:.3g}"
         return self.finding(
             seen,
-            f"loss is {spike:.3g}{when}, {(spike - middle) / sigma:.1f} standard deviations above its mean {middle:.3g} "
+            f"loss {when}, {(spike - middle) / sigma:.1f} standard deviations above its mean {middle:.3g} "
             f"(threshold {self.max_deviation:g}, {len(before)} steps)",
             evidence={
                 "loss": spike,

@@ -19,7 +19,7 @@ def test_states_the_loss_and_the_deviations():
 
 
 def test_most_spikes_fall_between_two_sampled_steps():
-    finding = speaks(RULE, loss(recent=(*NOISE[:64], 3.0, *NOISE[:63])), "loss is 3, 63 steps before", "64 steps")
+    finding = speaks(RULE, loss(recent=(*NOISE[:64], 3.0, *NOISE[:63])), "loss was 3 63 steps before", "64 steps")
     assert finding.evidence["age"] == 63
 
 
