@@ -15,7 +15,7 @@ from lightning_nnguard.panels.panel import Panel
 from lightning_nnguard.panels.panel import subscription as panel_subscription
 from lightning_nnguard.reporter import Reporter
 from lightning_nnguard.rules import Rule, subscription
-from lightning_nnguard.sinks.sink import RunSummary, Sink
+from lightning_nnguard.sinks.sink import EpochEnd, RunStart, RunSummary, Sink
 from lightning_nnguard.verdict import Verdict
 
 
@@ -111,6 +111,16 @@ class Monitor:
     def draw(self, charts: Sequence[Chart]) -> None:
         """Hand charts to the sinks that no panel makes from observations, such as a layout."""
         self._show((), charts)
+
+    def begin(self, start: RunStart) -> None:
+        """Pass the beginning of a fit on to the sinks."""
+        for sink in self._sinks:
+            self._containment.run(sink, _sink_name(sink), sink.begin, start)
+
+    def end_epoch(self, end: EpochEnd) -> None:
+        """Pass the end of an epoch on to the sinks."""
+        for sink in self._sinks:
+            self._containment.run(sink, _sink_name(sink), sink.end_epoch, end)
 
     def finish(self, summary: RunSummary) -> None:
         """Draw the health of the run once more and pass its summary on to the sinks."""

@@ -16,6 +16,7 @@ from lightning_nnguard.callbacks.gaps import GapWatch
 from lightning_nnguard.callbacks.loggers import sinks_of
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.callbacks.record import Record
+from lightning_nnguard.callbacks.start import run_start
 from lightning_nnguard.monitor import Monitor
 from lightning_nnguard.observation import PictureSeen, Seen, Stage
 from lightning_nnguard.panels.layout import layout
@@ -27,7 +28,7 @@ from lightning_nnguard.probe.probe import Probe
 from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.probe.replay import save_batch
 from lightning_nnguard.probe.settings import ProbeSettings
-from lightning_nnguard.sinks.sink import RunSummary
+from lightning_nnguard.sinks.sink import EpochEnd, RunSummary
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -76,6 +77,7 @@ class GuardRun:
         self._sizes: tuple[int | None, ...] = (None, None)
         self._stands_by = False
         self._ended: At | None = None
+        self._logged = -1
 
     def _new_probe(self) -> Probe:
         trainer, options = self._trainer, self._options
@@ -149,6 +151,11 @@ class GuardRun:
         self._sizes = everyone.pop() if len(everyone) == 1 else (None, None)  # what ranks judge by is the same on all
         self.probe.know(*self._sizes)
         self._begin_step = self.at().step
+        if self._options.write_lines and self._ranks.rank == 0:
+            try:
+                self.monitor.begin(run_start(trainer, self._module, self._options.policy))
+            except Exception as error:  # whatever the user's hyper-parameters or the environment hold
+                self.note(f"the logbook does not say what this run is: {type(error).__name__}: {error}")
 
     def start_batch(self, batch: object, batch_index: int) -> None:
         """Begin a training batch."""
@@ -203,7 +210,13 @@ class GuardRun:
     def start_epoch(self) -> None:
         """Begin a training epoch: all metrics of the one before are there now."""
         if self._ended is not None:
+            self._log_epoch(self._ended)
             self._see(self._compared(self._ended, at_epoch_end=True))
+
+    def _log_epoch(self, end: At) -> None:
+        metrics = {name: float(value) for name, value in self._trainer.callback_metrics.items() if value.numel() == 1}
+        self.monitor.end_epoch(EpochEnd(epoch=end.epoch, step=end.step, metrics=metrics))
+        self._logged = end.epoch
 
     def _compared(self, at: At, *, at_epoch_end: bool, final: bool = False) -> Sequence[Seen]:
         seen = self._gaps.compare(self._trainer, self._module, self.probe, at, at_epoch_end=at_epoch_end, final=final)
@@ -251,6 +264,8 @@ class GuardRun:
         """Read what is pending and judge what can be judged only at the end."""
         seen = [*self.probe.read(), *self.probe.last_found()]
         at = self.at()
+        if self._ended is not None and self._ended.epoch != self._logged:
+            self._log_epoch(self._ended)
         gaps = self._compared(self._ended if self._ended and self._ended.step == at.step else at, at_epoch_end=True, final=True)
         self._see(seen)
         self._see(gaps)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lightning_nnguard import __version__
+from lightning_nnguard.cli.compare import compare
 from lightning_nnguard.cli.explain import explain
 from lightning_nnguard.cli.new import new
 from lightning_nnguard.cli.replay import replay
@@ -15,7 +16,7 @@ from lightning_nnguard.cli.rules import rules
 __all__ = ["app"]
 
 app = typer.Typer(name="nnguard", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (rules, explain, new, replay):
+for command in (rules, explain, new, replay, compare):
     app.command()(command)
 
 

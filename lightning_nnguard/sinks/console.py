@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lightning_nnguard.finding import Finding, Severity
-from lightning_nnguard.panels.chart import Chart
 from lightning_nnguard.panels.shorten import shorten
-from lightning_nnguard.sinks.sink import RunSummary
+from lightning_nnguard.sinks.sink import RunSummary, Sink
 from lightning_nnguard.warning import FindingError, FindingWarning
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ WIDE, MAX_WIDTH = 130, 180
 _STYLES = {Severity.INFO: "dim", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 
 
-class ConsoleSink:
+class ConsoleSink(Sink):
     """The terminal. Findings come as Python warnings, so that `-W` and `warnings.filterwarnings` govern them.
 
     Args:
@@ -50,9 +49,6 @@ class ConsoleSink:
         else:
             category = FindingError if finding.severity == Severity.ERROR else FindingWarning
             warnings.warn(finding.text, category, stacklevel=_level_of_user())
-
-    def draw(self, charts: Sequence[Chart]) -> None:
-        """Do nothing: charts do not fit here."""
 
     def finish(self, summary: RunSummary) -> None:
         """Print all findings and what was watched: a table on a terminal, plain lines elsewhere."""

@@ -1,25 +1,24 @@
-"""Findings for machines: one JSON object a line."""
+"""The logbook of a run, for machines: one JSON object a line."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from lightning_nnguard.finding import Finding
-from lightning_nnguard.panels.chart import Chart
-from lightning_nnguard.sinks.sink import RunSummary
+from lightning_nnguard.sinks.sink import EpochEnd, RunStart, RunSummary, Sink
 
 
-class JsonLinesSink:
-    """A file that grows by one line for each finding that is new, worse or recovered, and by one at the end of the run.
+class JsonLinesSink(Sink):
+    """A file that grows by one line for the start of a fit, each epoch, each finding that is new, worse or recovered, and the end.
 
-    Every line is strict JSON with a field "event": "new", "recovered" or "summary". NaN and infinities become the strings "nan",
-    "inf" and "-inf".
+    Every line is strict JSON with a field "event": "start", "epoch", "new", "recovered" or "summary". NaN and infinities become the
+    strings "nan", "inf" and "-inf".
 
     Args:
         path: The file; its folders are created. An existing file is continued.
@@ -28,12 +27,17 @@ class JsonLinesSink:
     def __init__(self, *, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
 
+    def begin(self, start: RunStart) -> None:
+        """Append what the run is."""
+        self._append({"event": "start", **vars(start)})
+
+    def end_epoch(self, end: EpochEnd) -> None:
+        """Append the metrics of an epoch."""
+        self._append({"event": "epoch", **vars(end)})
+
     def announce(self, finding: Finding) -> None:
         """Append one finding."""
         self._append({"event": "new" if finding.recovered is None else "recovered", **finding.as_dict()})
-
-    def draw(self, charts: Sequence[Chart]) -> None:
-        """Do nothing: charts are for people."""
 
     def finish(self, summary: RunSummary) -> None:
         """Append the end of the run, with all findings as they ended."""

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from lightning_nnguard.finding import Finding
 from lightning_nnguard.panels.chart import Chart, ScalarChart
-from lightning_nnguard.sinks.sink import RunSummary
+from lightning_nnguard.sinks.sink import Sink
 
 
 class MetricsLogger(Protocol):
@@ -18,7 +17,7 @@ class MetricsLogger(Protocol):
         """Take the numbers of one step."""
 
 
-class MetricsSink:
+class MetricsSink(Sink):
     """A logger that all scalars go to: one call a step. Other charts need TensorBoard and are left out.
 
     Args:
@@ -28,9 +27,6 @@ class MetricsSink:
     def __init__(self, *, logger: MetricsLogger) -> None:
         self._logger = logger
 
-    def announce(self, finding: Finding) -> None:
-        """Do nothing: a finding is not a number."""
-
     def draw(self, charts: Sequence[Chart]) -> None:
         """Log the scalars. Characters that some loggers refuse in names become "_"."""
         steps: dict[int, dict[str, float]] = {}
@@ -39,6 +35,3 @@ class MetricsSink:
                 steps.setdefault(chart.step, {})[re.sub(r"[^a-zA-Z0-9_/. -]", "_", chart.tag)] = chart.value
         for step, metrics in steps.items():
             self._logger.log_metrics(metrics, step=step)
-
-    def finish(self, summary: RunSummary) -> None:
-        """Do nothing: Lightning closes its loggers."""

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from lightning_nnguard.finding import Finding, Severity
 from lightning_nnguard.panels.chart import Chart, HistogramChart, ImageChart, LayoutChart, ScalarChart, TextChart
-from lightning_nnguard.sinks.sink import RunSummary
+from lightning_nnguard.sinks.sink import RunSummary, Sink
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
@@ -21,7 +21,7 @@ _LAYOUTS: WeakKeyDictionary[SummaryWriter, LayoutChart] = WeakKeyDictionary()
 """The layout in each writer's file: TensorBoard reads one layout a run, so all guards of a run share it."""
 
 
-class TensorBoardSink:
+class TensorBoardSink(Sink):
     """A TensorBoard run that all charts are drawn into, beside what Lightning logs there.
 
     Args:
