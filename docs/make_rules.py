@@ -1,8 +1,9 @@
-"""Write the rules' pages from their docstrings: `python docs/make_rules.py`, or `make docs`."""
+"""Write the rules' pages from their docstrings and what was measured: `python docs/make_rules.py`, or `make docs`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lightning_nnguard import rules
@@ -10,6 +11,8 @@ from lightning_nnguard.cli.families import families
 from lightning_nnguard.rules.page import Page, markdown, page
 
 FOLDER = Path(__file__).parent / "rules"
+EVIDENCE = Path(__file__).parent / "evidence.json"
+SILENCE = "## How to silence"
 NOTE = "<!-- Made from the rule's docstring by docs/make_rules.py: edit that, then run `make docs`. -->\n\n"
 
 
@@ -21,7 +24,38 @@ def pages() -> dict[str, str]:
     def refer(code: str) -> str:
         return f"[{code} {files[code].name}]({files[code].file_name})" if code in files else code
 
-    return {"README.md": NOTE + index(every), **{each.file_name: NOTE + markdown(each, refer=refer) for each in every}}
+    evidence = json.loads(EVIDENCE.read_text("utf-8")) if EVIDENCE.exists() else {}
+    texts = {each.file_name: with_evidence(markdown(each, refer=refer), evidence.get(each.code)) for each in every}
+    return {"README.md": NOTE + index(every), **{name: NOTE + text for name, text in texts.items()}}
+
+
+def with_evidence(text: str, evidence: Mapping[str, float] | None) -> str:
+    """Return a rule's page with a section on what was measured, if anything was.
+
+    Args:
+        text: The page.
+        evidence: The rule's entry in `evidence.json`, which `python -m benchmarks.faults --markdown` writes.
+    """
+    if evidence is None:
+        return text
+    before, heading, after = text.partition(SILENCE)
+    return f"{before}## Measured\n\n{measured(evidence)}\n\n{heading}{after}"
+
+
+def measured(evidence: Mapping[str, float]) -> str:
+    """Return what was measured of a rule, in one paragraph."""
+    faults, seeds = (_count(evidence[f"num_{noun}s"], noun) for noun in ("fault", "seed"))
+    named = f"Named in {evidence['named']} of {evidence['num_faulty_runs']} planted runs ({faults}, {seeds})"
+    alarms = f"{_count(evidence['false_alarms'], 'alarm')} in {_count(evidence['num_healthy_runs'], 'healthy run')}"
+    bound = f"{_count(evidence['num_healthy_programs'], 'program')}; 95 % bound {100 * evidence['false_alarm_bound']:.1f} %"
+    twins = f"{evidence['fixed_alarms']} in {_count(evidence['num_fixed_runs'], 'run')} of cured programs"
+    words = evidence["healthy_runs_with_a_word"] - evidence["false_alarms"]
+    infos = f" In {words} of the healthy runs it gave an info, which is no alarm." if words else ""
+    return f"{named}; {alarms} ({bound}), {twins}.{infos}\n[How this was measured](../evidence.md)."
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def index(every: list[Page]) -> str:

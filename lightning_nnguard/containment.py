@@ -42,7 +42,7 @@ class Containment:
         Raises:
             NNGuardWarning: If the user's warning filters turn the guard's own warnings into errors; that is no fault of the part.
         """
-        if any(part is each for each in self._off):
+        if self._off and any(part is each for each in self._off):
             return None
         try:
             return action(*args, **kwargs)

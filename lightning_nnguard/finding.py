@@ -105,4 +105,4 @@ class Finding:
 
     def at(self, severity: Severity) -> Finding:
         """Return the same finding with another severity."""
-        return replace(self, severity=severity)
+        return self if severity is self.severity else replace(self, severity=severity)

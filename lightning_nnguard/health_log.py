@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from lightning_nnguard.finding import Finding
 from lightning_nnguard.observation import ActivationSeen, DeadUnitsSeen, GradientSeen, NonFiniteSeen, Quantity, Seen, UpdateSeen
@@ -34,8 +35,9 @@ class HealthLog:
         for verdict in verdicts:
             layer = _layer(verdict.seen)
             if layer is not None:
-                severity = OK if verdict.finding is None else int(verdict.finding.severity)
-                severities[layer] = max(severity, severities.get(layer, OK))
+                severities.setdefault(layer, OK)
+                if verdict.finding is not None:
+                    severities[layer] = max(int(verdict.finding.severity), severities[layer])
         if severities:
             self._health = extend(self._health, step, severities)
             self._num_rounds += 1
@@ -60,9 +62,12 @@ def _layer(seen: Seen) -> str | None:
 
     A layer and its parameters share one row, so a parameter stands for its module. What held NaN is a layer, too.
     """
-    if not seen.where:
-        return None
     quantity = seen.quantity if isinstance(seen, NonFiniteSeen) else _QUANTITIES.get(type(seen))
     if quantity == "activation":
-        return seen.where
-    return seen.where.rpartition(".")[0] or seen.where if quantity in ("gradient", "parameter") else None
+        return seen.where or None
+    return _module_of(seen.where) if quantity in ("gradient", "parameter") else None
+
+
+@lru_cache(maxsize=4096)
+def _module_of(parameter: str) -> str | None:
+    return parameter.rpartition(".")[0] or parameter or None

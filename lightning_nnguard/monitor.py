@@ -54,8 +54,8 @@ class Monitor:
             draw_health: Whether to draw the health of all layers and the text of all findings.
         """
         self.reporter = Reporter()
-        self._rules = [(rule, subscription(type(rule))) for rule in rules]
-        self._panels = [(panel, panel_subscription(panel)) for panel in panels]
+        self._rules = [(rule, f"rule {rule.code} {rule.name}", subscription(type(rule))) for rule in rules]
+        self._panels = [(panel, f"panel {getattr(panel, '__name__', repr(panel))}", panel_subscription(panel)) for panel in panels]
         self._sinks = tuple(sinks)
         self._severity_of = severity_of
         self._health = HealthLog() if draw_health and sinks else None
@@ -63,7 +63,7 @@ class Monitor:
         self._loss: LossSeen | None = None
         self._step = 0
         gate: set[type[Seen]] = {LossSeen} if any(rule.gated for rule in rules) else set()
-        self.wanted: frozenset[type[Seen]] = frozenset(gate.union(kind for _, kind in [*self._rules, *self._panels]))
+        self.wanted: frozenset[type[Seen]] = frozenset(gate.union(kind for *_, kind in [*self._rules, *self._panels]))
 
     @property
     def findings(self) -> list[Finding]:
@@ -97,9 +97,8 @@ class Monitor:
             self._loss = seen if isinstance(seen, LossSeen) else self._loss
         self._step = max(seen.step for seen in observations)
         verdicts: list[Verdict] = []
-        for rule, kind in self._rules:
+        for rule, name, kind in self._rules:
             if kind in by_kind:
-                name = f"rule {rule.code} {rule.name}"
                 verdicts += self._containment.run(rule, name, self._judge, rule, by_kind[kind]) or ()
         news = self.reporter.report(verdicts, self._step)
         if self._health is not None:
@@ -140,9 +139,8 @@ class Monitor:
 
     def _panel_charts(self, by_kind: Mapping[type[Seen], Sequence[Seen]]) -> list[Chart]:
         charts: list[Chart] = []
-        for panel, kind in self._panels:
+        for panel, name, kind in self._panels:
             if kind in by_kind:
-                name = f"panel {getattr(panel, '__name__', repr(panel))}"
                 charts += self._containment.run(panel, name, panel, by_kind[kind]) or ()
         return charts
 

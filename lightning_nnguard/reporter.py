@@ -42,7 +42,12 @@ class Reporter:
             step: Step of the round.
         """
         # A place that never fired has nothing to recover from: most verdicts end here.
-        matters = [verdict for verdict in verdicts if verdict.finding is not None or verdict.place in self._streaks]
+        codes = {code for code, _ in self._streaks}
+        matters = [
+            verdict
+            for verdict in verdicts
+            if verdict.finding is not None or (verdict.rule.code in codes and verdict.place in self._streaks)
+        ]
         if not matters:
             return []
         judged: dict[str, dict[Place, Verdict]] = {}

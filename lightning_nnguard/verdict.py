@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from lightning_nnguard.finding import Finding
 from lightning_nnguard.observation import NonFiniteSeen, Seen
@@ -12,8 +13,7 @@ from lightning_nnguard.rules import Rule
 Place = tuple[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A rule has judged one observation: it found its fault, or nothing.
 
     Attributes:
@@ -81,5 +81,5 @@ def by_place(verdicts: Sequence[Verdict]) -> dict[Place, Verdict]:
             chosen[verdict.place] = verdict
     for place, verdict in chosen.items():
         if verdict.finding is not None and verdict.finding.rank is not None and len(ranks[place]) > 1:
-            chosen[place] = replace(verdict, finding=replace(verdict.finding, rank=None))
+            chosen[place] = verdict._replace(finding=replace(verdict.finding, rank=None))
     return chosen

@@ -8,21 +8,46 @@ from typing import Any
 
 from lightning_nnguard.finding import Finding, Severity
 from lightning_nnguard.observation import (
+    AbsentGradientSeen,
     ActivationProfileSeen,
     ActivationSeen,
+    BroadcastSeen,
+    ChoiceSeen,
+    ClearingSeen,
+    ConvolutionInputSeen,
     DeadUnitsSeen,
+    FrozenUpdateSeen,
     GapSeen,
     GradientNormSeen,
     GradientProfileSeen,
     GradientSeen,
+    HeldGraphsSeen,
+    InitialProfileSeen,
+    LoadSeen,
     LossCallSeen,
     LossSeen,
+    MetricSeen,
+    ModelSeen,
+    ModeLossSeen,
     ModeSeen,
+    MonitorSeen,
     NonFiniteSeen,
+    NormCallSeen,
+    NoStepSeen,
+    ObjectiveSeen,
+    OptimizerSeen,
+    ParameterSeen,
     Quantity,
+    RandomEvaluationSeen,
+    RunningStatisticsSeen,
     Seen,
+    SoftmaxSeen,
+    StackedLayersSeen,
+    SymmetrySeen,
+    UnregisteredParameterSeen,
     UpdateProfileSeen,
     UpdateSeen,
+    WholeLossSeen,
 )
 from lightning_nnguard.rules import Rule
 
@@ -111,6 +136,39 @@ def gradient_profile(**changes: Any) -> GradientProfileSeen:
     return replace(seen, **changes)
 
 
+def absent_gradient(**changes: Any) -> AbsentGradientSeen:
+    """Build a head that has waited for its first gradient for fifty steps."""
+    seen = AbsentGradientSeen(where="heads.rare.weight", step=50, epoch=0, kind="weight", num_steps=50, module="heads.rare")
+    return replace(seen, **changes)
+
+
+def clearing(**changes: Any) -> ClearingSeen:
+    """Build an optimizer whose gradients are cleared in time; it has missed one step."""
+    return replace(ClearingSeen(where="optimizers[0]", step=1200, epoch=2, optimizer="Adam", num_emptied=1), **changes)
+
+
+def no_step(**changes: Any) -> NoStepSeen:
+    """Build the start of an accumulation over many batches."""
+    return replace(NoStepSeen(step=60, epoch=0, num_batches=60), **changes)
+
+
+def held_graphs(**changes: Any) -> HeldGraphsSeen:
+    """Build a list that holds the graphs of a part of an epoch."""
+    seen = HeldGraphsSeen(where="log_probs", step=1200, epoch=2, num_graphs=120, growth=120, num_steps=300, num_backwards=300)
+    return replace(seen, **changes)
+
+
+def symmetry(**changes: Any) -> SymmetrySeen:
+    """Build a head that started at zero, and has separated."""
+    return replace(SymmetrySeen(where="head.weight", step=30, epoch=0, num_units=10, gap=0.4, num_steps=30), **changes)
+
+
+def frozen_update(**changes: Any) -> FrozenUpdateSeen:
+    """Build a frozen layer with a zero gradient, under an optimizer that does nothing with it."""
+    seen = FrozenUpdateSeen(where="stem.weight", step=1200, epoch=2, optimizer="SGD", update_norm=0.0, weight_norm=4.0)
+    return replace(seen, **changes)
+
+
 def gradient_norm(**changes: Any) -> GradientNormSeen:
     """Build 40 healthy gradient norms that waver by a fifth around 1."""
     norms = tuple(1.0 + 0.1 * (i % 5 - 2) for i in range(40))
@@ -168,6 +226,7 @@ def loss(**changes: Any) -> LossSeen:
         peak=2.5,
         peak_step=7,
         chance=2.3,
+        fresh=2.3,
         loss_name="cross_entropy",
     )
     return replace(seen, **changes)
@@ -183,6 +242,99 @@ def loss_call(**changes: Any) -> LossCallSeen:
     return replace(seen, **changes)
 
 
+def broadcast(**changes: Any) -> BroadcastSeen:
+    """Build a healthy pair of shapes: distances between all pairs of a batch, asked for by an index of None."""
+    seen = BroadcastSeen(step=0, epoch=0, function="sub", source="train.py:48, `codes[:, None] - codes`", num_with_grad=2)
+    return replace(seen, **changes)
+
+
+def objective(**changes: Any) -> ObjectiveSeen:
+    """Build a healthy trained loss: all eight parameters have a gradient after its backward pass."""
+    return replace(ObjectiveSeen(step=0, epoch=0), **changes)
+
+
+def whole_loss(**changes: Any) -> WholeLossSeen:
+    """Build a healthy loss that is all that a batch trains: cross-entropy, as it was returned."""
+    seen = WholeLossSeen(step=0, epoch=0, function="cross_entropy", source="train.py:48, `F.cross_entropy(logits, y)`")
+    return replace(seen, **changes)
+
+
+def parameter(**changes: Any) -> ParameterSeen:
+    """Build a parameter that receives gradients and is held by one optimizer."""
+    return replace(ParameterSeen(where="encoder.3.weight", step=0, epoch=0), **changes)
+
+
+def optimizer(**changes: Any) -> OptimizerSeen:
+    """Build an optimizer that holds the eight parameters of the model and two of a loss outside of it."""
+    return replace(OptimizerSeen(where="optimizers[0]", step=0, epoch=0, kind="Adam", num_tensors=10, num_foreign=2), **changes)
+
+
+def model(**changes: Any) -> ModelSeen:
+    """Build a model of twenty weights for each of the 50,000 samples it is trained on."""
+    seen = ModelSeen(step=0, epoch=0, num_parameters=8, num_trainable=8, num_values=1_000_000, num_targets=50_000.0)
+    return replace(seen, **changes)
+
+
+def metric(**changes: Any) -> MetricSeen:
+    """Build a metric of validation alone, which is computed at its end."""
+    return replace(MetricSeen(where="val_acc", step=99, epoch=0, stage="validate", kind="MulticlassAccuracy"), **changes)
+
+
+def load(**changes: Any) -> LoadSeen:
+    """Build a load of a backbone into a model with a new head: all but the two keys of the old head were used."""
+    seen = LoadSeen(
+        where="net", step=0, epoch=0, source="train.py:48, `self.net.load_state_dict(state, strict=False)`", num_given=62,
+        num_unused=2, num_keys=64, num_missing=4, given="fc.weight", wanted="head.weight",
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def monitor(**changes: Any) -> MonitorSeen:
+    """Build an early stopping that follows the validation loss."""
+    return replace(MonitorSeen(where="val_loss", step=0, epoch=0, kind="EarlyStopping", mode="min"), **changes)
+
+
+def initial_profile(**changes: Any) -> InitialProfileSeen:
+    """Build the RMS of the layers of a network with a default initialisation, before the first step."""
+    layers = ("stem", "body.0", "body.1", "body.2", "head")
+    return replace(InitialProfileSeen(step=0, epoch=0, layers=layers, rms=(1.0, 0.4, 0.2, 0.1, 0.05)), **changes)
+
+
+def unregistered_parameter(**changes: Any) -> UnregisteredParameterSeen:
+    """Build a healthy container of layers that an optimizer of the run holds."""
+    seen = UnregisteredParameterSeen(
+        where="critics[0].weight", step=0, epoch=0, source="net.py:12, `layer(x)`", container="critics", num_members=2,
+        is_optimized=True,
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def softmax(**changes: Any) -> SoftmaxSeen:
+    """Build a healthy softmax over ten classes."""
+    return replace(SoftmaxSeen(step=0, epoch=0, stage="train", source="net.py:12, `F.softmax(x, dim=1)`"), **changes)
+
+
+def stacked_layers(**changes: Any) -> StackedLayersSeen:
+    """Build a healthy factorisation: two layers without an activation between, narrower than both sides."""
+    seen = StackedLayersSeen(where="head.1", step=0, epoch=0, source="net.py:12, `self.head(x)`", before="head.0")
+    return replace(seen, **{"num_in": 64, "num_between": 8, "num_out": 64, **changes})
+
+
+def norm_call(**changes: Any) -> NormCallSeen:
+    """Build a healthy call of batch norm in training: 64 values a channel."""
+    return replace(NormCallSeen(where="encoder.1", step=0, epoch=0, source="net.py:12, `self.encoder(x)`"), **changes)
+
+
+def choice(**changes: Any) -> ChoiceSeen:
+    """Build a healthy argmax over the logits of ten classes."""
+    return replace(ChoiceSeen(step=0, epoch=0, stage="validate", source="train.py:52, `logits.argmax(1)`"), **changes)
+
+
+def convolution_input(**changes: Any) -> ConvolutionInputSeen:
+    """Build healthy images with the channels in dimension 1."""
+    return replace(ConvolutionInputSeen(where="stem", step=0, epoch=0, stage="train", source="net.py:8, `self.stem(x)`"), **changes)
+
+
 def dropout(**changes: Any) -> ModeSeen:
     """Build a dropout that is active in training."""
     seen = ModeSeen(where="encoder.2", step=1200, epoch=2, stage="train", kind="dropout", training=True, rate=0.5)
@@ -193,6 +345,22 @@ def batchnorm(**changes: Any) -> ModeSeen:
     """Build a batch norm that uses batch statistics in training."""
     seen = ModeSeen(where="encoder.1", step=1200, epoch=2, stage="train", kind="batchnorm", training=True)
     return replace(seen, **changes)
+
+
+def random_evaluation(**changes: Any) -> RandomEvaluationSeen:
+    """Build a batch of validation that draws no random numbers."""
+    return replace(RandomEvaluationSeen(step=1200, epoch=2, stage="validate"), **changes)
+
+
+def running_statistics(**changes: Any) -> RunningStatisticsSeen:
+    """Build a batch norm in validation whose running statistics fit."""
+    seen = RunningStatisticsSeen(where="encoder.1", step=1200, epoch=2, stage="validate", source="net.py:12, `self.norm(x)`")
+    return replace(seen, **changes)
+
+
+def mode_loss(**changes: Any) -> ModeLossSeen:
+    """Build the loss of a model with dropout: it is smaller in eval mode."""
+    return replace(ModeLossSeen(step=1200, epoch=2, train_loss=0.5, eval_loss=0.4, first_loss=2.3), **changes)
 
 
 def gap(**changes: Any) -> GapSeen:
@@ -227,11 +395,39 @@ def healthy() -> list[Seen]:
         gradient(kind="bias", num_dims=1),
         gradient_profile(),
         gradient_norm(),
+        absent_gradient(),
+        absent_gradient(num_steps=0),
+        clearing(),
+        no_step(),
+        held_graphs(),
+        symmetry(),
+        frozen_update(),
         update(),
         update(kind="bias", num_dims=1),
         update_profile(),
         loss_call(),
         loss_call(stage="validate", is_trained=False),
+        broadcast(),
+        objective(),
+        whole_loss(),
+        parameter(),
+        parameter(trainable=False, receives_gradient=False, num_optimizers=0),
+        parameter(receives_gradient=False, num_optimizers=0),
+        optimizer(),
+        model(),
+        model(num_targets=None),
+        metric(),
+        metric(stage="test"),
+        load(),
+        monitor(),
+        monitor(where="val_acc", mode="max"),
+        initial_profile(),
+        unregistered_parameter(),
+        softmax(),
+        stacked_layers(),
+        norm_call(),
+        choice(),
+        convolution_input(),
         loss(),
         loss(chance=None, loss_name=""),
         dropout(),
@@ -239,6 +435,11 @@ def healthy() -> list[Seen]:
         batchnorm(),
         batchnorm(stage="validate", training=False),
         batchnorm(training=False, frozen=True),
+        random_evaluation(),
+        random_evaluation(has_advanced=True, has_dropout=True),
+        running_statistics(),
+        running_statistics(shift=20.0, frozen=True),
+        mode_loss(),
         gap(),
         gap(final=True),
         gap(where="accuracy", **accuracy),

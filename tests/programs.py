@@ -75,7 +75,7 @@ class Net(nn.Module):
 
     def __init__(self, *, dropout: float = 0.2) -> None:
         super().__init__()
-        self.first = nn.Linear(6, 16)
+        self.first = nn.Linear(6, 16, bias=False)
         self.norm = nn.BatchNorm1d(16)
         self.act = nn.ReLU()
         self.drop = nn.Dropout(dropout)

@@ -21,6 +21,22 @@ def test_rule_pages_are_fresh() -> None:
     assert not stale, "run `make docs`"
 
 
+def test_a_rule_page_says_what_was_measured() -> None:
+    with_evidence = runpy.run_path(str(ROOT / "docs" / "make_rules.py"))["with_evidence"]
+    page = "# NNG301\n\n## How to silence\n\ncode\n"
+    evidence = {
+        "num_faults": 3, "num_seeds": 3, "num_faulty_runs": 9, "named": 9, "num_healthy_programs": 70, "num_healthy_runs": 210,
+        "false_alarms": 0, "false_alarm_bound": 0.01416, "healthy_runs_with_a_word": 2, "num_fixed_runs": 1, "fixed_alarms": 0,
+    }  # fmt: skip
+    assert with_evidence(page, None) == page
+    assert with_evidence(page, evidence) == (
+        "# NNG301\n\n## Measured\n\n"
+        "Named in 9 of 9 planted runs (3 faults, 3 seeds); 0 alarms in 210 healthy runs (70 programs; 95 % bound 1.4 %), "
+        "0 in 1 run of cured programs. In 2 of the healthy runs it gave an info, which is no alarm.\n"
+        "[How this was measured](../evidence.md).\n\n## How to silence\n\ncode\n"
+    )
+
+
 @pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_relative_links_resolve(document: Path) -> None:
     targets = [first or second for first, second in LINK.findall(document.read_text("utf-8"))]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.faults.program import Program
+from benchmarks.faults.stratum import Stratum, stratum_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Fault:
         where: The place that it must name.
         line: A word of the source line that its message must quote; "" for none.
         others: Codes of the other warnings and errors that `NNGuard` gives.
+        stratum: Kind of mistake; None stands for the usual one of the rule.
     """
 
     make: Callable[[], Program]
@@ -29,3 +31,9 @@ class Fault:
     where: str = ""
     line: str = ""
     others: tuple[str, ...] = ()
+    stratum: Stratum | None = None
+
+    @property
+    def kind(self) -> Stratum:
+        """Kind of mistake: its own stratum, or the usual one of its rule."""
+        return self.stratum or stratum_of(self.code)

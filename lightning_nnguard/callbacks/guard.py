@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from lightning_nnguard.callbacks.base import CallbackBase
 from lightning_nnguard.callbacks.fault import TrainingFault
@@ -13,14 +13,18 @@ from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.run import GuardRun
 from lightning_nnguard.finding import Finding
-from lightning_nnguard.observation import Stage
+from lightning_nnguard.observation import LoadSeen, Stage
+from lightning_nnguard.probe.inventory.loading import LoadWatch
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.rules import subscription
 from lightning_nnguard.warning import NNGuardWarning
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from torch import Tensor
     from torch.optim import Optimizer
+
+Arguments = ParamSpec("Arguments")
 
 
 class Guard(CallbackBase):
@@ -35,6 +39,7 @@ class Guard(CallbackBase):
         self._options = options
         self._record = Record()
         self._run: GuardRun | None = None
+        self._loads: LoadWatch | None = None
         self._error = ""
 
     @property
@@ -43,18 +48,20 @@ class Guard(CallbackBase):
         return list(self._record.findings)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_run": None}
+        return {**self.__dict__, "_run": None, "_loads": None}
 
     # -- running safely ----------------------------------------------------------------------------------------------------------
 
-    def _safely(self, call: Callable[[GuardRun], None]) -> None:
+    def _safely(
+        self, call: Callable[Concatenate[GuardRun, Arguments], None], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> None:
         """Run a part of the guard; whatever goes wrong in it ends the guard, not the training."""
         run = self._run
         if run is None:
             return
         start = perf_counter()
         try:
-            call(run)
+            call(run, *args, **kwargs)
         except (TrainingFault, NNGuardWarning):
             raise
         except Exception as error:
@@ -78,7 +85,9 @@ class Guard(CallbackBase):
         panels = [panel for panel in self._options.panels if panel not in drawn]
         run, problem = None, ""
         try:
-            run = GuardRun(trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit)
+            run = GuardRun(
+                trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit, loads=self._loads
+            )
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
         ranks = Ranks.current() if trainer.world_size > 1 else Ranks()
@@ -89,13 +98,27 @@ class Guard(CallbackBase):
             warnings.warn(f"NNGuard could not start: {problems[0]}", NNGuardWarning, stacklevel=2)
 
     def _end(self) -> None:
-        def finish(run: GuardRun) -> None:
-            run.finish()
-
-        self._safely(finish)
+        self._safely(GuardRun.finish)
         self._run = None
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        if self._loads is not None:
+            self._loads.close()
+            self._loads = None
 
     # -- Lightning's hooks -------------------------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen for weights that are loaded before the first batch."""
+        self._stop_listening()
+        if trainer.barebones or not any(subscription(type(rule)) is LoadSeen for rule in self._options.policy.rules()):
+            return
+        try:
+            self._loads = LoadWatch(pl_module)
+        except Exception as error:
+            text = f"NNGuard does not see what is loaded: {type(error).__name__}: {error}"
+            warnings.warn(text, NNGuardWarning, stacklevel=2)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a run under guard."""
@@ -111,23 +134,24 @@ class Guard(CallbackBase):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Begin a batch; on a sampled step hooks are registered."""
-        self._safely(lambda run: run.start_batch(batch, batch_idx))
+        self._safely(GuardRun.start_batch, batch, batch_idx)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Look at the loss."""
-        self._safely(lambda run: run.before_backward(loss))
+        self._safely(GuardRun.before_backward, loss)
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on watching when another forward may follow in this batch."""
-        self._safely(GuardRun.after_backward)
+        """Look at what the backward pass has left; go on watching when another forward may follow in this batch."""
+        if not pl_module.automatic_optimization or (self._run is not None and self._run.probe.is_sampling):
+            self._safely(GuardRun.after_backward)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Look at gradients and copy weights on a sampled step."""
-        self._safely(lambda run: run.before_optimizer_step(optimizer))
+        self._safely(GuardRun.before_optimizer_step, optimizer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Judge a sampled step; its hooks are removed."""
-        self._safely(lambda run: run.end_batch(outputs))
+        self._safely(GuardRun.end_batch, outputs)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mark the end of an epoch."""
@@ -140,15 +164,16 @@ class Guard(CallbackBase):
     def _evaluation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._run is None and not self._error and trainer.state.fn != "fit":
             self._begin(trainer, pl_module, is_fit=False)
+        self._safely(GuardRun.tell_set_up)
 
     def _evaluation_batch_start(self, stage: Stage, batch: Any, batch_idx: int, loader: int) -> None:
-        self._safely(lambda run: run.start_evaluation_batch(stage, batch, batch_idx, loader))
+        self._safely(GuardRun.start_evaluation_batch, stage, batch, batch_idx, loader)
 
     def _evaluation_batch_end(self, batch_idx: int) -> None:
-        self._safely(lambda run: run.end_evaluation_batch(batch_idx))
+        self._safely(GuardRun.end_evaluation_batch, batch_idx)
 
     def _evaluation_end(self, stage: Stage) -> None:
-        self._safely(lambda run: run.end_evaluation(stage))
+        self._safely(GuardRun.end_evaluation, stage)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a validation."""

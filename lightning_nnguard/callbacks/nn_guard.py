@@ -49,6 +49,7 @@ class NNGuard(Guard):
         max_layers: Layers and parameters that get a histogram.
         sync: Whether to wait for an accelerator at every step, to find NaN before the weights are updated with it.
         snapshot_bytes: Memory for copies of parameters, in bytes; None for 256 MiB or 5 % of the parameters, whichever is larger.
+            Only models of that size (None: 256 MiB) are copied to compare their loss in train mode and in eval mode.
         pairs: Metrics to compare: common name -> (training name, validation name). None pairs by name.
         modes: Common name -> "min" when lower is better, "max" when higher is.
         fair_batches: Training batches to measure like validation data; 0 takes the logged values.

@@ -14,14 +14,17 @@ from torch.optim import Optimizer
 from lightning_nnguard.callbacks.fault import TrainingFault
 from lightning_nnguard.callbacks.gaps import GapWatch
 from lightning_nnguard.callbacks.loggers import sinks_of
+from lightning_nnguard.callbacks.monitors import monitors_of
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.start import run_start
 from lightning_nnguard.monitor import Monitor
-from lightning_nnguard.observation import PictureSeen, Seen, Stage
+from lightning_nnguard.observation import MonitorSeen, PictureSeen, Seen, Stage
 from lightning_nnguard.panels.layout import layout
 from lightning_nnguard.panels.panel import Panel
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.inventory.inventory import INVENTORY, Inventory
+from lightning_nnguard.probe.inventory.loading import LoadWatch
 from lightning_nnguard.probe.nonfinite import BatchKept
 from lightning_nnguard.probe.pictures import batch_seen, filters_seen
 from lightning_nnguard.probe.probe import Probe
@@ -45,6 +48,7 @@ class GuardRun:
         panels: Panels to draw.
         record: Keeps the findings for the user.
         is_fit: Whether this is a fit.
+        loads: Watches what is loaded into the module until the first batch; None when nobody asked for it.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class GuardRun:
         panels: Sequence[Panel],
         record: Record,
         is_fit: bool,
+        loads: LoadWatch | None = None,
     ) -> None:
         self._trainer, self._module, self._options, self._record, self._is_fit = trainer, module, options, record, is_fit
         self._ranks = Ranks.current() if trainer.world_size > 1 else Ranks()
@@ -69,6 +74,9 @@ class GuardRun:
         self._num_rules = len(rules)
         wanted = self.monitor.wanted
         self._wants_pictures = PictureSeen in wanted
+        self._loads = loads
+        self._inventory = Inventory(module, lambda: trainer.optimizers, wanted, ranks=self._ranks) if wanted & INVENTORY else None
+        self._has_told_set_up = False
         self.probe = self._new_probe()
         self._gaps = GapWatch(options, wanted, ranks=self._ranks, note=self.note)
         self._laid_out: list[str] | None = None
@@ -99,6 +107,7 @@ class GuardRun:
             scaler_scale=self._scaler_scale,
             has_scaler=self._scaler() is not None,
             note=self.note,
+            inventory=self._inventory,
         )
 
     # -- what the Trainer says ---------------------------------------------------------------------------------------------------
@@ -157,8 +166,20 @@ class GuardRun:
             except Exception as error:  # whatever the user's hyper-parameters or the environment hold
                 self.note(f"the logbook does not say what this run is: {type(error).__name__}: {error}")
 
+    def tell_set_up(self) -> None:
+        """Take what is set up when the first batch is near: what was loaded, and what is monitored. Later calls do nothing."""
+        if self._inventory is None or self._has_told_set_up:
+            return
+        self._has_told_set_up = True
+        at = self.at()
+        if self._loads is not None:
+            self._inventory.tell(self._loads.take(at))
+        if self._is_fit and MonitorSeen in self.monitor.wanted:
+            self._inventory.tell(monitors_of(self._trainer, at))
+
     def start_batch(self, batch: object, batch_index: int) -> None:
         """Begin a training batch."""
+        self.tell_set_up()
         seen = self.probe.read() if self.probe.is_pending else ()
         trainer, manual = self._trainer, not self._module.automatic_optimization
         steps = manual or (batch_index + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
@@ -169,7 +190,8 @@ class GuardRun:
             self.probe.know(*self._sizes)
         self.probe.start_batch(batch, at, steps=steps, manual=manual)
         self._gaps.offer(batch)
-        self._see(seen)
+        if seen:
+            self._see(seen)
         if self._wants_pictures:
             self._wants_pictures = False
             self._see([*batch_seen(batch, at), *filters_seen(self._module, at)])
@@ -181,7 +203,7 @@ class GuardRun:
             self._see(self.probe.found())
 
     def after_backward(self) -> None:
-        """Take the end of a backward pass."""
+        """Take the end of a backward pass: in automatic optimisation on sampled steps only."""
         self.probe.after_backward(manual=not self._module.automatic_optimization)
 
     def before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -197,7 +219,9 @@ class GuardRun:
             loss = None
         elif self._module.automatic_optimization and self._trainer.accumulate_grad_batches > 1:
             loss = loss.detach() * self._trainer.accumulate_grad_batches  # Lightning has divided it
-        self._see(self.probe.end_batch(loss))
+        seen = self.probe.end_batch(loss)
+        if seen:
+            self._see(seen)
 
     def end_epoch(self) -> None:
         """End a training epoch. What the module itself logs in this hook, after the callbacks, is there in the next one."""
@@ -230,7 +254,8 @@ class GuardRun:
     def start_evaluation_batch(self, stage: Stage, batch: object, batch_index: int, loader: int) -> None:
         """Begin a batch of an evaluation stage; the first of each loader is audited."""
         if batch_index == 0:
-            self.probe.start_audit(stage, batch, self.at(batch_index), loader)
+            is_rehearsal = self._trainer.sanity_checking or not self._is_fit
+            self.probe.start_audit(stage, batch, self.at(batch_index), loader, is_rehearsal=is_rehearsal)
 
     def end_evaluation_batch(self, batch_index: int) -> None:
         """End a batch of an evaluation stage."""

@@ -11,7 +11,8 @@ class UpdateRatio(Guard):
     """Draws norm(update) / norm(weight) beside the 1e-3 line, and warns when steps are too large, too small or none.
 
     The true update, weight after minus weight before: momentum, adaptive scaling, clipping and decay are all in it, with any
-    optimizer, several of them, gradient accumulation, and manual optimisation. Rules: NNG501, NNG502, NNG503.
+    optimizer, several of them, gradient accumulation, and manual optimisation. Parameters that no optimizer holds are named, too.
+    Rules: NNG203, NNG205, NNG501, NNG502, NNG503, NNG513.
 
     Example:
         ```python
@@ -45,7 +46,7 @@ class UpdateRatio(Guard):
         thresholds: dict[str, dict[str, float]] | None = None,
     ) -> None:
         policy = policy_of(
-            select=('NNG501', 'NNG502', 'NNG503'),
+            select=('NNG203', 'NNG205', 'NNG501', 'NNG502', 'NNG503', 'NNG513'),
             every_n_steps=every_n_steps, fail_on=fail_on, ignore=ignore, severity=severity, thresholds=thresholds,
         )  # fmt: skip
         max_bytes = None if snapshot_bytes is None else checked_count("snapshot_bytes", snapshot_bytes, least=1)

@@ -60,6 +60,19 @@ class ActivationProfileSeen(Seen):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InitialProfileSeen(Seen):
+    """The same profile before the first step of training.
+
+    Attributes:
+        layers: Module paths, in call order.
+        rms: RMS of each layer's output.
+    """
+
+    layers: tuple[str, ...]
+    rms: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeadUnitsSeen(Seen):
     """Which units of one rectifier were never positive, over the latest sampled steps.
 

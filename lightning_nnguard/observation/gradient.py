@@ -66,3 +66,30 @@ class GradientNormSeen(Seen):
 
     norms: tuple[float, ...]
     steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbsentGradientSeen(Seen):
+    """A trainable parameter whose optimizer steps, and which has not had a gradient once, while others of that optimizer have.
+
+    It is watched at every step, and told on sampled ones.
+
+    Attributes:
+        kind: Kind of parameter.
+        num_steps: Steps of its optimizer so far without a gradient; 0 when it has got one at last.
+        num_epochs: Whole epochs among them.
+        module: Path of the module that holds it; "" for the LightningModule itself.
+        was_called: Whether that module was called on a sampled step; None when nobody looked.
+        was_moved: Whether something other than the optimizer changes it, such as a moving average.
+        has_live_twins: Whether its module is one of several in a list, and the same parameter of another one has had a gradient.
+        has_live_siblings: Whether another parameter of its module has had a gradient.
+    """
+
+    kind: ParameterKind
+    num_steps: int
+    num_epochs: int = 0
+    module: str = ""
+    was_called: bool | None = None
+    was_moved: bool = False
+    has_live_twins: bool = False
+    has_live_siblings: bool = False

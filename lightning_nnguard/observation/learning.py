@@ -29,6 +29,8 @@ class LossSeen(Seen):
         chance: Loss of a constant prediction (label entropy in nats, or target variance), when the loss call was recognised and
             is the whole loss; None otherwise.
         chance_error: Standard error of that level, which is estimated from the targets of the sampled batches.
+        fresh: First loss of a network that knows nothing: ln C for C classes, ln 2 for an output of its own, the mean square of
+            the targets for the squared error; None when the loss call of the first batch was not recognised as the whole loss.
         loss_name: The recognised call, such as "cross_entropy"; "" otherwise.
         in_warmup: Whether the learning rate rose over the latest sampled steps.
         is_objective: Whether Lightning itself minimises this loss. With manual optimisation it may be one of several.
@@ -46,6 +48,7 @@ class LossSeen(Seen):
     peak_step: int
     chance: float | None = None
     chance_error: float = 0.0
+    fresh: float | None = None
     loss_name: str = ""
     in_warmup: bool = False
     is_objective: bool = True

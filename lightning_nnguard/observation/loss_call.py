@@ -15,39 +15,60 @@ class LossCallSeen(Seen):
         stage: Loop in which it ran.
         function: Its name, such as "cross_entropy", "nll_loss", "binary_cross_entropy_with_logits", "mse_loss".
         source: "train.py:48, `F.cross_entropy(x, y)`"; None when only library code made the call.
+        reduction: "mean", "sum" or "none".
+        is_weighted: Whether it was given weights.
+        value: Mean of its result; None when that is not finite.
         is_trained: Whether the loss that is trained depends on it, through a gradient; False in evaluation.
+        num_trained: Calls of loss functions in the batch that the trained loss depends on.
         input_source: The call that made its input, reshaping and dropout apart: "net.py:12, `x.softmax(1)`"; None when unknown.
-        input_function: Name of that call, such as "softmax", "linear"; "" when unknown.
+        input_function: Name of that call, such as "softmax", "linear"; "parameter" when the input is one; "" when unknown.
+        input_low: Lower end of what that call can return, such as 0 for "relu"; None when there is none, or it is unknown.
+        input_high: Upper end, likewise.
         num_rows: Rows of the input: its values / the number of classes for losses over classes, else all values.
         num_values: Values of the input.
         input_min: Smallest value of the input.
         input_max: Largest value of the input.
-        max_sum_error: Largest distance of a row's sum from 1, for losses over classes; None for others.
+        input_mean: Mean of the input.
+        max_sum_error: Largest distance of a row's sum from 1, less what rounding of half-precision numbers makes, for losses over
+            classes; None for others.
         max_log_sum_error: Largest distance of a row's sum of exponentials from 1, for losses over classes; None for others.
         input_shape: Shape of the input.
         target_shape: Shape of the target.
         target_dtype: Its data type, such as "int64".
         target_min: Smallest target.
         target_max: Largest target.
+        target_low: 5 % of the targets are smaller.
+        target_high: 5 % of the targets are larger.
         target_mean: Mean of the target.
         target_std: Standard deviation (population) of the target.
         num_targets: Targets, ignored ones included.
         num_ignored: Targets that equal `ignore_index`; 0 for losses without one.
         ignore_index: The value of targets that are ignored; None for losses without one.
-        copied_fraction: Largest share of integer targets that equal a tensor of the batch, at the same position; 0 when no tensor
-            of the batch other than the target itself fits.
+        target_entropy: Entropy in nats of the integer targets that are not ignored; 0 for real-valued ones.
+        is_target_made: Whether the model has made the target: predictions of a teacher, bootstrapped values, sampled actions.
+        copied_fraction: Share of the positions at which the target is the token that the model was given at the same position. Only
+            positions where the token differs from its neighbours count, because elsewhere the next token is a copy, too. 0 when no
+            sequence of tokens of the target's size leads to the input position by position.
+        num_copyable: Positions that the share is of.
     """
 
     stage: Stage
     function: str
     source: str | None = None
+    reduction: str = "mean"
+    is_weighted: bool = False
+    value: float | None = 2.3
     is_trained: bool = True
+    num_trained: int = 1
     input_source: str | None = None
     input_function: str = ""
+    input_low: float | None = None
+    input_high: float | None = None
     num_rows: int = 64
     num_values: int = 640
     input_min: float = -1.0
     input_max: float = 1.0
+    input_mean: float = 0.0
     max_sum_error: float | None = None
     max_log_sum_error: float | None = None
     input_shape: tuple[int, ...] = (64, 10)
@@ -55,9 +76,14 @@ class LossCallSeen(Seen):
     target_dtype: str = "int64"
     target_min: float = 0.0
     target_max: float = 9.0
+    target_low: float = 0.0
+    target_high: float = 9.0
     target_mean: float = 4.5
     target_std: float = 2.9
     num_targets: int = 64
     num_ignored: int = 0
     ignore_index: int | None = None
+    target_entropy: float = 2.3
+    is_target_made: bool = False
     copied_fraction: float = 0.0
+    num_copyable: int = 0

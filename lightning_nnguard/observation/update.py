@@ -65,3 +65,18 @@ class UpdateProfileSeen(Seen):
     num_samples: int
     in_warmup: bool = False
     partly_frozen: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenUpdateSeen(Seen):
+    """What an optimizer did to a parameter of its own that requires no gradient and has one nevertheless.
+
+    Attributes:
+        optimizer: Class of the optimizer.
+        update_norm: L2 norm of (weight after - weight before); 0 when it stayed.
+        weight_norm: L2 norm of the weight before the step.
+    """
+
+    optimizer: str
+    update_norm: float
+    weight_norm: float

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_nnguard.observation import ActivationProfileSeen, ActivationSeen, DeadUnitsSeen, NonFiniteSeen, Seen
+from lightning_nnguard.observation import (
+    ActivationProfileSeen,
+    ActivationSeen,
+    DeadUnitsSeen,
+    InitialProfileSeen,
+    NonFiniteSeen,
+    Seen,
+)
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.histograms import histogram_seen, spread
@@ -26,6 +34,32 @@ SAMPLE = 2048
 #: Outputs beyond these bounds are saturated: tanh within 3 % of its bounds, sigmoid likewise.
 BOUNDS = {"tanh": (-0.97, 0.97), "sigmoid": (0.03, 0.97)}
 _HISTORY = 6
+_MAX_LAYOUTS = 8
+Index = Tensor | slice
+
+
+class _Layout(NamedTuple):
+    """What the host knows of a sampled step's rows: as a rule the same as on the last one, so it is put on the device once.
+
+    Attributes:
+        place: Shared rows that were met.
+        chosen: The same as local rows.
+        counts: shape (rows met,), elements of each sample.
+        batch: shape (rows met,), samples of the batch.
+        gates: shape (rows met,), 1 for gates.
+        bounds: shape (2, rows met), beyond which an element is saturated; None when no row has bounds.
+        drawn: Which of the rows met get a histogram.
+        slots: Which of all histograms these are.
+    """
+
+    place: Index
+    chosen: Index
+    counts: Tensor
+    batch: Tensor
+    gates: Tensor
+    bounds: Tensor | None
+    drawn: Index
+    slots: Index
 
 
 class ActivationCollector:
@@ -45,6 +79,7 @@ class ActivationCollector:
         self._samples = torch.zeros(0, SAMPLE, dtype=torch.float32, device=device)
         self._gates: set[str] = set()
         self._rms: dict[str, deque[float]] = {}
+        self._layouts: dict[tuple[tuple[int, ...], ...], _Layout] = {}
         self.windows = UnitWindows()
         self.draws_histograms = True
         self._clear()
@@ -99,40 +134,66 @@ class ActivationCollector:
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return the sums and maxima of this sampled step; see `Collector`."""
         shared, local = self.rows.shared, self.rows.shared_index()
-        present = [i for i, index in enumerate(local) if index in self._counts]
-        chosen = [local[i] for i in present]
-        device, num = self._device, len(shared)
-        place = torch.tensor(present, dtype=torch.long, device=device)
+        num, device, histogram_rows = len(shared), self._device, self._histogram_rows()
         sums = torch.zeros(num, WIDTH + 1, dtype=torch.float32, device=device)
         maxima = torch.full((num, 4), -torch.inf, dtype=torch.float32, device=device)
         maxima[:, 2:] = 0.0
-        histograms = torch.zeros(len(self._histogram_rows()), NUM_BINS, dtype=torch.float32, device=device)
+        histograms = torch.zeros(len(histogram_rows), NUM_BINS, dtype=torch.float32, device=device)
+        present = [i for i, index in enumerate(local) if index in self._counts]
         if present:
-            samples = self._samples[torch.tensor(chosen, device=device)]
-            counts = torch.tensor([float(self._counts[i]) for i in chosen], dtype=torch.float32, device=device)
-            bounds = [BOUNDS.get(shared[i].kind, (-torch.inf, torch.inf)) for i in present]
-            low, high = torch.tensor(bounds, dtype=torch.float32, device=device).T
-            batch = torch.tensor([float(self._batch[i]) for i in chosen], dtype=torch.float32, device=device)
-            sums[place] = torch.cat([moment_sums(samples, counts, low, high), batch[:, None]], dim=1)
-            lows = torch.stack([self._low[i].float() for i in chosen])
-            highs = torch.stack([self._high[i].float() for i in chosen])
-            bad = ~(torch.isfinite(lows) & torch.isfinite(highs))
-            masked = torch.isneginf(lows) & torch.isfinite(highs)
+            chosen = [local[i] for i in present]
+            layout = self._layout(present, chosen, histogram_rows)
+            samples = self._samples[layout.chosen]
+            low_bounds, high_bounds = layout.bounds if layout.bounds is not None else (None, None)
+            sums[layout.place, :WIDTH] = moment_sums(samples, layout.counts, low_bounds, high_bounds)
+            sums[layout.place, WIDTH] = layout.batch
+            extremes = torch.stack([*(self._low[i] for i in chosen), *(self._high[i] for i in chosen)]).float().view(2, -1)
+            lows, highs = extremes
+            finite = extremes.abs() < torch.inf
             # The sign says whether there is nothing worse than -inf; a maximum over ranks keeps the worse of the two.
-            code = bad * torch.where(masked, 0.5, self._ranks.code).float()
-            gates = torch.tensor([float(shared[i].where in self._gates) for i in present], dtype=torch.float32, device=device)
-            maxima[place] = torch.stack([-lows, highs, code, gates], dim=1).nan_to_num(nan=0.0)
-            wanted = set(self._histogram_rows())
-            slots = [slot for slot, i in enumerate(sorted(wanted)) if i in set(present)]
-            inside = [position for position, i in enumerate(present) if i in wanted]
-            if inside:
-                pick = torch.tensor(inside, device=device)
-                histograms[torch.tensor(slots, device=device)] = histogram_counts(samples[pick], counts[pick])
-        units = [self._units(row.num_units, index) for row, index in zip(shared, local, strict=True)]
-        unshared = torch.tensor([float(self.rows.num_unshared)], dtype=torch.float32, device=device)
+            masked = (lows == -torch.inf) & finite[1]
+            code = torch.where(masked, 0.5, self._ranks.code).masked_fill_(finite.all(0), 0.0)
+            maxima[layout.place] = torch.stack([-lows, highs, code, layout.gates], dim=1).nan_to_num_(nan=0.0)
+            if histogram_rows:
+                histograms[layout.slots] = histogram_counts(samples[layout.drawn], layout.counts[layout.drawn])
+        units = [self._units(row.num_units, index) for row, index in zip(shared, local, strict=True) if row.num_units]
+        unshared = torch.full((1,), float(self.rows.num_unshared), dtype=torch.float32, device=device)
         result = pack([sums, histograms], device), pack([maxima, *units, unshared], device)
         self._clear()
         return result
+
+    def _layout(self, present: list[int], chosen: list[int], histogram_rows: list[int]) -> _Layout:
+        """Return the layout of this step.
+
+        Args:
+            present: Shared rows that were met.
+            chosen: The same as local rows.
+            histogram_rows: Shared rows that get a histogram.
+        """
+        counts, batch = tuple(self._counts[i] for i in chosen), tuple(self._batch[i] for i in chosen)
+        key = (tuple(present), tuple(chosen), tuple(histogram_rows), counts, batch, (len(self._gates),))
+        if len(self._layouts) > _MAX_LAYOUTS:  # sizes may change from batch to batch
+            self._layouts.clear()
+        if key not in self._layouts:
+            rows = [self.rows.shared[i] for i in present]
+            bounds = [BOUNDS.get(row.kind, (-torch.inf, torch.inf)) for row in rows]
+            gates = [row.where in self._gates for row in rows]
+            table = torch.tensor([counts, batch, gates, *zip(*bounds, strict=True)], dtype=torch.float32, device=self._device)
+            self._layouts[key] = _Layout(
+                place=self._index(present, len(self.rows.shared)),
+                chosen=self._index(chosen, len(chosen)),
+                counts=table[0],
+                batch=table[1],
+                gates=table[2],
+                bounds=table[3:] if any(row.kind in BOUNDS for row in rows) else None,
+                drawn=self._index([place for place, i in enumerate(present) if i in histogram_rows], len(present)),
+                slots=self._index([slot for slot, i in enumerate(histogram_rows) if i in present], len(histogram_rows)),
+            )
+        return self._layouts[key]
+
+    def _index(self, chosen: list[int], total: int) -> Index:
+        """Return an index that chooses these of so many; for all of them in order, one that copies nothing."""
+        return slice(total) if chosen == list(range(total)) else torch.tensor(chosen, dtype=torch.long, device=self._device)
 
     def _units(self, num_units: int, index: int) -> Tensor:
         """Return 1 for each unit that fired. Where the width varies from call to call or from rank to rank, none counts as dead."""
@@ -145,10 +206,10 @@ class ActivationCollector:
         """Turn the merged numbers of one sampled step into observations, and let all ranks agree on places that are new."""
         shared = list(self.rows.shared)
         num = len(shared)
-        table = sums[: num * (WIDTH + 1)].reshape(num, WIDTH + 1)
+        table = sums[: num * (WIDTH + 1)].reshape(num, WIDTH + 1).tolist()
         histograms = sums[num * (WIDTH + 1) :].reshape(-1, NUM_BINS)
-        extremes = maxima[: num * 4].reshape(num, 4)
-        units = maxima[num * 4 : -1]
+        extremes = maxima[: num * 4].reshape(num, 4).tolist()
+        units = maxima[num * 4 : -1] > 0
         slots = {row: slot for slot, row in enumerate(self._histogram_rows())}
         if maxima[-1] > 0:
             self.rows.agree()
@@ -156,14 +217,15 @@ class ActivationCollector:
         layers: list[tuple[str, float]] = []
         offset, has_bad = 0, False
         for i, row in enumerate(shared):
-            fired, offset = units[offset : offset + row.num_units] > 0, offset + row.num_units
-            if table[i, 0] == 0:
+            fired, offset = units[offset : offset + row.num_units], offset + row.num_units
+            if table[i][0] == 0:
                 continue
-            if extremes[i, 2] > 0:
-                seen.append(self._bad(row, float(extremes[i, 2]), at, is_first=not has_bad))
-                has_bad = has_bad or extremes[i, 2] > 0.5
+            code = extremes[i][2]
+            if code > 0:
+                seen.append(self._bad(row, code, at, is_first=not has_bad))
+                has_bad = has_bad or code > 0.5
                 continue
-            activation = self._activation(row, table[i].tolist(), extremes[i].tolist(), at)
+            activation = self._activation(row, table[i], extremes[i], at)
             seen.append(activation)
             if row.is_weighted:
                 layers.append((row.where, activation.rms))
@@ -172,12 +234,14 @@ class ActivationCollector:
             if i in slots:
                 histogram = histogram_seen(
                     "activation", row.where, histograms[slots[i]],
-                    low=activation.low, high=activation.high, total=float(table[i, 1]), total_squares=float(table[i, 2]), at=at,
+                    low=activation.low, high=activation.high, total=table[i][1], total_squares=table[i][2], at=at,
                 )  # fmt: skip
                 seen += [histogram] if histogram else []
         if len(layers) > 1 and not has_bad:
             names, rms = zip(*layers, strict=True)
             seen.append(ActivationProfileSeen(step=at.step, epoch=at.epoch, layers=names, rms=rms))
+            if at.step == 0:
+                seen.append(InitialProfileSeen(step=at.step, epoch=at.epoch, layers=names, rms=rms))
         return seen
 
     def _bad(self, row: Row, code: float, at: At, *, is_first: bool) -> NonFiniteSeen:
@@ -195,7 +259,7 @@ class ActivationCollector:
             num_values=found.num_values, mean=found.mean, std=found.std, rms=found.rms, low=-extremes[0], high=extremes[1],
             zero_fraction=found.zero_fraction,
             saturated_fraction=found.outside_fraction if row.kind in BOUNDS else None,
-            largest=float(torch.finfo(row.dtype).max), dtype=str(row.dtype).removeprefix("torch."),
+            largest=row.largest, dtype=row.dtype_name,
             is_gate=extremes[3] > 0, rms_history=tuple(history),
         )  # fmt: skip
 

@@ -9,6 +9,8 @@ import torch
 from torch._C import _len_torch_function_stack
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
+from lightning_nnguard.probe.fastpath import listen
+
 
 class Listener(Protocol):
     """Something that wants to know of a call after it ran."""
@@ -20,11 +22,16 @@ class Listener(Protocol):
 Recorder = Callable[[Callable[..., object], tuple[Any, ...], dict[str, Any], object], None]
 
 
+def in_transform() -> bool:
+    """Return whether a transform of `torch.func`, such as `vmap`, is running: tensors have no numbers of their own in it."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 class CallWatch(TorchFunctionMode):
     """Function mode that hands the calls somebody listens to, and only those, to their listeners.
 
-    It changes no call: arguments and results pass through untouched. A listener that raises is left out from then on, and the
-    exception goes to `on_error`.
+    It changes no call: arguments and results pass through untouched. Within transforms of `torch.func` nobody listens. A listener
+    that raises is left out from then on, and the exception goes to `on_error`.
 
     Args:
         listeners: Listeners by torch function.
@@ -49,6 +56,8 @@ class CallWatch(TorchFunctionMode):
     ) -> object:
         """Run the call and tell its listener."""
         result = func(*args, **(kwargs or {}))
+        if in_transform():
+            return result
         if self._record is not None:
             try:
                 self._record(func, args, kwargs or {}, result)
@@ -74,6 +83,7 @@ class CallWatch(TorchFunctionMode):
         if on == self._is_on:
             return
         self._is_on = on
+        listen(self, on=on)
         stack = [_pop_mode() for _ in range(_len_torch_function_stack())][::-1]  # type: ignore[no-untyped-call]
         rest = [mode for mode in stack if mode is not self]
         if on:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_nnguard.probe.batches import tensors_in
 from lightning_nnguard.probe.frames import Caller
 from lightning_nnguard.probe.functions import argument
-from lightning_nnguard.stats.chance import binary_entropy, binary_entropy_error, class_weights_of_targets, entropy, entropy_error
+from lightning_nnguard.stats.chance import binary_entropy, binary_entropy_error, class_weights_of_targets, entropy_and_error
 
 #: Larger outputs (vocabularies) are not counted: the counts would outgrow the statistics of the model.
 _MAX_CLASSES = 65536
@@ -19,6 +19,7 @@ _TOLERANCE = 1e-4
 #: Largest standard error of a level that is known, as a share of it.
 _MAX_ERROR = 0.1
 NAMES = ("", "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss")
+_WIDTH = 6
 
 
 class ChanceLevel:
@@ -29,11 +30,12 @@ class ChanceLevel:
     """
 
     def __init__(self) -> None:
-        self._calls: list[tuple[str, Tensor, Tensor, Tensor]] = []
+        self._calls: list[tuple[str, Tensor, Tensor, Tensor | None]] = []
         self._totals: Tensor | None = None
         self._name = ""
         self._data: list[Tensor] = []
         self._shift: Tensor | None = None
+        self._is_first = True
 
     def offer(self, batch: object) -> None:
         """Take the batch of a sampled step."""
@@ -52,15 +54,15 @@ class ChanceLevel:
             if self._shift is None and name == "mse_loss":
                 self._shift = target.float().mean()
             totals = _totals(name, prediction.detach(), target.detach(), self._shift, args, kwargs)
-            is_data = self._is_data(target.detach()) if target.is_floating_point() else torch.ones((), device=target.device)
+            is_data = self._is_data(target.detach()) if target.is_floating_point() else None
         if totals is not None:
-            self._calls.append((name, result.detach(), totals, is_data > 0))
+            self._calls.append((name, result.detach(), totals, is_data))
 
     def _is_data(self, target: Tensor) -> Tensor:
         """Return whether a target holds the very numbers of a tensor of the batch, whatever its shape and type; shape ()."""
         alike = [each for each in self._data if each.numel() == target.numel() and each.device == target.device]
         same = [(each.reshape(-1) == target.reshape(-1)).all() for each in alike]
-        return torch.stack(same).any() if same else torch.zeros((), device=target.device)
+        return torch.stack(same).any() if same else torch.zeros((), dtype=torch.bool, device=target.device)
 
     def settle(self, loss: Tensor | None) -> Tensor:
         """End a sampled batch and return what is to be summed over ranks.
@@ -69,22 +71,30 @@ class ChanceLevel:
             loss: shape (), the training loss of the batch; None when there was none.
 
         Returns:
-            shape (4,), float32: chance level of this rank, whether it is known (1 or 0), index of the call's name in `NAMES`,
-            standard error of the level.
+            shape (6,), float32: chance level of this rank, whether it is known (1 or 0), index of the call's name in `NAMES`,
+            standard error of the level; for the first batch alone the loss of a fresh network, and whether it is known.
         """
+        is_first, self._is_first = self._is_first, False
         calls, self._calls, self._data = self._calls, [], []
         if loss is None or not calls:
             device = loss.device if loss is not None else torch.device("cpu")
-            return torch.zeros(4, dtype=torch.float32, device=device)
+            return torch.zeros(_WIDTH, dtype=torch.float32, device=device)
         name, result, totals, is_data = calls[-1]
+        fresh = _fresh(name, totals, self._shift) if is_first else torch.zeros((), device=totals.device)
         same_kind = name == self._name and self._totals is not None and self._totals.shape == totals.shape
         self._totals = self._totals + totals if same_kind and self._totals is not None else totals
         self._name = name
         level, error = _level(name, self._totals)
-        is_whole = (result.float() - loss.float()).abs() <= _TOLERANCE * loss.float().abs() + 1e-7
-        is_certain = torch.isfinite(level) & (level > 0) & (error <= _MAX_ERROR * level)
-        known = (is_whole & is_data & is_certain & (len(calls) == 1)).float()
-        return torch.stack([level.nan_to_num() * known, known, known * NAMES.index(name), error.nan_to_num() * known])
+        if len(calls) > 1:
+            return torch.zeros(_WIDTH, dtype=torch.float32, device=loss.device)
+        loss = loss.float()
+        is_whole = (result.float() - loss).abs() <= _TOLERANCE * loss.abs() + 1e-7
+        known = is_whole & (level > 0) & (level < torch.inf) & (error <= _MAX_ERROR * level)
+        if is_data is not None:
+            known &= is_data
+        whole = is_whole if is_data is None else is_whole & is_data
+        chance = torch.stack([level, known, known * NAMES.index(name), error]).where(known, 0.0)
+        return torch.cat([chance, torch.stack([fresh, fresh > 0]).where(whole, 0.0)])
 
 
 def _totals(
@@ -103,8 +113,8 @@ def _totals(
             weight=argument(args, kwargs, 2, "weight", None),
             label_smoothing=argument(args, kwargs, 7, "label_smoothing", 0.0) if name == "cross_entropy" else 0.0,
         )
-        num_targets = target.sum() if target.is_floating_point() else (target != ignore_index).sum()
-        return torch.cat([num_targets.float()[None], counts])
+        num_targets = target.sum() if target.is_floating_point() else torch.count_nonzero(target != ignore_index)
+        return torch.cat([num_targets[None], counts])
     num_rows = torch.full((1,), target.shape[0] if target.dim() else 1, dtype=torch.float32, device=target.device)
     target = target.float()
     if name == "mse_loss":
@@ -117,11 +127,23 @@ def _totals(
     return None if outputs.shape[1] > _MAX_CLASSES else torch.cat([num_rows, outputs.sum(0)])
 
 
+def _fresh(name: str, totals: Tensor, shift: Tensor | None) -> Tensor:
+    """Return the loss with which a network starts that knows nothing; shape ().
+
+    It predicts all classes alike, which costs ln C whatever the targets, or zero, which costs the mean square of the targets.
+    """
+    if name in {"cross_entropy", "nll_loss"}:
+        return torch.tensor(float(totals.shape[0] - 1), device=totals.device).log()
+    if name == "mse_loss" and shift is not None:
+        return totals[3] / totals[1] + 2 * shift * totals[2] / totals[1] + shift.square()
+    return torch.tensor(2.0, device=totals.device).log()
+
+
 def _level(name: str, totals: Tensor) -> tuple[Tensor, Tensor]:
     """Return the level and its standard error, each of shape ()."""
     num_targets = totals[0]
     if name in {"cross_entropy", "nll_loss"}:
-        return entropy(totals[1:]), entropy_error(totals[1:], num_targets)
+        return entropy_and_error(totals[1:], num_targets)
     if name == "mse_loss":
         mean, square, fourth = totals[2:] / totals[1]
         # The error of a variance, sqrt((m4 - m2^2) / n), with rows as the independent samples.

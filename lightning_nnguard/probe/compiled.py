@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 
+import torch
 from torch import nn
 
 
@@ -23,3 +25,30 @@ def compile_is_used() -> bool:
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
     backends = getattr(dynamo, "cached_backends", {}).values()  # None stands for `torch._dynamo.disable`, in each optimizer
     return any(backend is not None for backend in backends)
+
+
+def can_run_uncompiled(model: nn.Module) -> bool:
+    """Return whether compiled code may run uncompiled for a batch.
+
+    Flex attention may not: without the compiler it holds all scores at once, and warns.
+    """
+    files = (sys.modules.get(name) for name in {type(module).__module__ for module in model.modules()})
+    return hasattr(torch.compiler, "set_stance") and not any("flex_attention" in vars(each) for each in files if each is not None)
+
+
+class Uncompiled:
+    """Runs compiled code as it was written, from `enter` to `leave`. What is compiled stays so, and is used again afterwards."""
+
+    def __init__(self) -> None:
+        self._stance: AbstractContextManager[object] | None = None
+
+    def enter(self) -> None:
+        """Run compiled code uncompiled from now on."""
+        if self._stance is None:
+            self._stance = torch.compiler.set_stance("force_eager")  # takes effect at once
+
+    def leave(self) -> None:
+        """Run it compiled again; does nothing when that is so already."""
+        stance, self._stance = self._stance, None
+        if stance is not None:
+            stance.__exit__(None, None, None)

@@ -26,8 +26,11 @@ def detached_copy(module: nn.Module, *, silent: bool = True) -> nn.Module:
     """
     # deepcopy takes what the memo holds for an object instead of copying it.
     owners = (getattr(module, name, None) for name in ("_trainer", "_fabric"))
-    memo: dict[int, Any] = {id(owner): None for owner in owners if owner is not None}
+    compiled: Mapping[str, Any] | None = getattr(module, "_compiler_ctx", None)  # Lightning's mark of a compiled LightningModule
+    memo: dict[int, Any] = {id(owner): None for owner in (*owners, compiled) if owner is not None}
     twin = copy.deepcopy(module, memo)
+    for name in compiled or ():  # its compiled methods would run on the module itself
+        vars(twin).pop(name.removeprefix("original_"), None)
     if silent:
         silence(twin)
         attach(twin, trainer_numbers(module))
@@ -85,6 +88,11 @@ def silence(module: nn.Module, log: Callable[..., None] | None = None) -> None:
         object.__setattr__(
             module, "log_dict", lambda values, *args, **kwargs: [log(key, value, **kwargs) for key, value in values.items()]
         )
+
+
+def random_state(device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Return the random state of torch on the CPU and on a GPU; of others only that of the CPU."""
+    return (torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else []))
 
 
 @contextmanager

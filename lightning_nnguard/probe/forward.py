@@ -13,8 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
-from lightning_nnguard.probe.calls import CallWatch, Listener, Recorder
-from lightning_nnguard.probe.compiled import compile_is_used
+from lightning_nnguard.probe.calls import CallWatch, Listener, Recorder, in_transform
+from lightning_nnguard.probe.compiled import Uncompiled, compile_is_used
+from lightning_nnguard.probe.fastpath import fused_layers, takes_fast_path
 from lightning_nnguard.probe.frames import Caller, caller
 from lightning_nnguard.probe.modules import Hook, ModelView, Watched, first_tensor
 from lightning_nnguard.probe.rows import Row
@@ -60,10 +61,12 @@ class ForwardWatch:
         self._modules: list[Watched] = []
         self._view = ModelView(names={}, watched=(), losses=frozenset(), has_compiled=False)
         self._hooked: set[int] = set()
+        self._fused: list[nn.Module] = []
         self._num_calls: dict[str, int] = {}
         self._bounded: list[tuple[Tensor, str]] = []
         self._layout: int | None = None
         self._is_on = False
+        self._uncompiled = Uncompiled()
         self.seconds = 0.0
 
     def look(self) -> None:
@@ -71,6 +74,7 @@ class ForwardWatch:
         model = self._model()
         if model is not None:
             self._view = ModelView.of(model)
+            self._fused = fused_layers(model)
 
     @property
     def can_listen(self) -> bool:
@@ -88,21 +92,27 @@ class ForwardWatch:
         self._num_calls.clear()
         self._layout = None
         if self._activations is not None:
+            fused = {id(part) for layer in self._fused if takes_fast_path(layer) for part in layer.modules()}
             for each in self._view.watched:
+                if id(each.module) in fused:  # its hook would turn off the fast path of a fused layer
+                    continue
                 self._hooked.add(id(each.module))
                 self._handles.append(each.module.register_forward_hook(Hook(self, each)))
         if self.can_listen:
             self._mode = CallWatch(self._listeners, self._on_error, record)
         self.resume()
 
-    def attach_functions(self, record: Recorder | None = None) -> None:
+    def attach_functions(self, record: Recorder | None = None, *, uncompiled: bool = False) -> None:
         """Enter the function mode alone, for what `listeners` ask (audits of evaluation batches).
 
         Args:
             record: Takes every call that the function mode sees.
+            uncompiled: Whether compiled code runs uncompiled until `detach`.
         """
-        if self._mode is not None or not self.can_listen:
+        if self._mode is not None or not (self.can_listen or uncompiled):
             return
+        if uncompiled:
+            self._uncompiled.enter()
         extras = {function: (name, _With(self, extra, None)) for function, (name, extra) in self._extra.items()}
         self._mode = CallWatch(extras, self._on_error, record)
         self.resume()
@@ -116,6 +126,7 @@ class ForwardWatch:
         self._hooked.clear()
         self._bounded.clear()
         self._mode = None
+        self._uncompiled.leave()
 
     def pause(self) -> None:
         """Stop watching (a backward pass begins)."""
@@ -197,11 +208,13 @@ class ForwardWatch:
         self, where: str, kind: str, source: str | None, tensor: Tensor, output: object, *, unit_dim: int | None, is_weighted: bool
     ) -> None:
         assert self._activations is not None
-        num_units = tensor.shape[unit_dim] if unit_dim is not None else 0
-        row = Row(
-            where=where, kind=kind, source=source, num_units=num_units if num_units > 1 else 0, is_weighted=is_weighted,
-            dtype=tensor.dtype,
-        )  # fmt: skip
+        row = self._activations.rows.get(where)
+        if row is None:
+            num_units = tensor.shape[unit_dim] if unit_dim is not None else 0
+            row = Row(
+                where=where, kind=kind, source=source, num_units=num_units if num_units > 1 else 0, is_weighted=is_weighted,
+                dtype=tensor.dtype,
+            )  # fmt: skip
         self._activations.record(row, tensor, unit_dim)
         if kind in fn.BOUNDED.values() and isinstance(output, Tensor):
             self._bounded.append((output, where))
@@ -221,8 +234,8 @@ class ForwardWatch:
 
     @property
     def is_on(self) -> bool:
-        """Whether outputs are taken now: attached, not paused, and not in a recomputation within the backward pass."""
-        return self._is_on and not in_backward()
+        """Whether outputs are taken now: attached, not paused, not in a recomputation within the backward pass, nor in a `vmap`."""
+        return self._is_on and not in_backward() and not in_transform()
 
 
 class _With:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import CodeType
 
 import torch
+from torch import nn
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _LIGHTNING = tuple(f"{os.sep}{name}{os.sep}" for name in ("lightning", "lightning_fabric", "pytorch_lightning", "torchmetrics"))
@@ -33,6 +34,7 @@ class Caller:
         functions: Names of the functions on the stack up to that method, innermost first.
         code: Code of the innermost user code; None when there is none.
         instruction: Offset of the instruction in it that made the call.
+        is_foreign: Whether a module that is no part of the model stands between, such as a frozen network hidden in a list.
     """
 
     path: str
@@ -42,43 +44,55 @@ class Caller:
     functions: tuple[str, ...]
     code: CodeType | None = None
     instruction: int = 0
+    is_foreign: bool = False
 
 
-def caller(names: Mapping[int, str]) -> Caller:
+def caller(names: Mapping[int, str], *, layer_lines: bool = False) -> Caller:
     """Return who called the torch function that is being handled.
 
     Args:
         names: Path of every module of the model by its id.
+        layer_lines: Whether a call that a layer of a library makes has a source, too: the line that calls the layer.
     """
     source: str | None = None
     functions: list[str] = []
     user: tuple[CodeType | None, int] = None, 0
     is_trainer = False  # behind Lightning's own frames there is only the line that started the Trainer
+    found: tuple[str, int, bool] | None = None
+    is_foreign = False
     frame = sys._getframe(1)
     for _ in range(_MAX_FRAMES):
         code = frame.f_code
-        file = code.co_filename
-        if not file.startswith(_HERE):
-            in_torch = file.startswith(_TORCH)
-            in_lightning = "site-packages" in file and any(each in file for each in _LIGHTNING)
-            is_trainer = is_trainer or (in_lightning and "torchmetrics" not in file)
+        is_ours, in_torch, in_lightning, in_trainer = _parts(code.co_filename)
+        if not is_ours:
+            is_trainer = is_trainer or in_trainer
             if not in_torch and not in_lightning and not is_trainer and source is None:
-                source = f"{Path(file).name}:{frame.f_lineno}"
+                source = f"{Path(code.co_filename).name}:{frame.f_lineno}"
                 user = code, frame.f_lasti
-            functions.append(code.co_name)
-            if code.co_argcount:  # a method, whatever it calls its `self`
-                owner = id(frame.f_locals.get(code.co_varnames[0]))
-                if owner in names:
-                    return Caller(
-                        path=names[owner], module_id=owner, is_library=in_torch, source=source, functions=tuple(functions),
-                        code=user[0], instruction=user[1],
-                    )  # fmt: skip
+            if found is None:
+                functions.append(code.co_name)
+                if code.co_argcount:  # a method, whatever it calls its `self`
+                    itself = frame.f_locals.get(code.co_varnames[0])
+                    owner = id(itself)
+                    found = (names[owner], owner, in_torch) if owner in names else None
+                    is_foreign = is_foreign or (found is None and isinstance(itself, nn.Module))
+            if found is not None and (source is not None or not layer_lines):
+                break
         if frame.f_back is None:
             break
         frame = frame.f_back
+    path, module_id, is_library = found or ("", 0, False)
     return Caller(
-        path="", module_id=0, is_library=False, source=source, functions=tuple(functions), code=user[0], instruction=user[1]
-    )
+        path=path, module_id=module_id, is_library=is_library, source=source, functions=tuple(functions), code=user[0],
+        instruction=user[1], is_foreign=is_foreign,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _parts(file: str) -> tuple[bool, bool, bool, bool]:
+    """Return whether a file belongs to this package, to torch, to Lightning or torchmetrics, and to Lightning alone."""
+    in_lightning = "site-packages" in file and any(each in file for each in _LIGHTNING)
+    return file.startswith(_HERE), file.startswith(_TORCH), in_lightning, in_lightning and "torchmetrics" not in file
 
 
 def expression(who: Caller) -> str:

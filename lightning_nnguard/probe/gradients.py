@@ -84,13 +84,13 @@ class GradientCollector:
         indices, gradients = [], []
         for index, info in enumerate(self._parameters.infos):
             gradient = info.tensor.grad
-            if id(info.tensor) in others or gradient is None or gradient.is_sparse:
+            if id(info.tensor) in others or gradient is None or gradient.is_sparse or not info.tensor.requires_grad:
                 continue
             indices.append(index)
             gradients.append(local(gradient.detach()))
         if not gradients:
             return
-        place = torch.tensor(indices, device=self._parameters.device)
+        place = self._parameters.place(indices)
         squares = square_sums(gradients)
         if scale is not None:
             squares = squares / scale.to(squares.device).float().square()
@@ -111,33 +111,25 @@ class GradientCollector:
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return the sums of this sampled step; see `Collector`."""
         device = self._parameters.device
-        counts = torch.tensor(self._counts, dtype=torch.float32, device=device)
-        sums = pack(
-            [
-                self._squares * self._parameters.weights,
-                self._present,
-                *([histogram_counts(self._samples, counts), counts, *self._extremes()] if self._chosen else []),
-            ],
-            device,
-        )
+        parts = [self._squares * self._parameters.weights, self._present]
+        if self._chosen:
+            counts = torch.tensor(self._counts, dtype=torch.float32, device=device)
+            parts += [histogram_counts(self._samples, counts), counts, self._samples.sum(1), self._samples.square().sum(1)]
         self._clear()
-        return sums, torch.zeros(0, dtype=torch.float32, device=device)
-
-    def _extremes(self) -> list[Tensor]:
-        return [self._samples.sum(1), self._samples.square().sum(1)]
+        return pack(parts, device), torch.zeros(0, dtype=torch.float32, device=device)
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Turn the merged numbers of one sampled step into observations."""
         num, chosen = len(self._parameters), len(self._chosen)
-        squares, present = sums[:num], sums[num : 2 * num]
+        total = math.sqrt(float(sums[:num].sum()))
+        squares, present = sums[: 2 * num].reshape(2, num).tolist()
         self.norms = {}
         bad = [i for i in range(num) if present[i] > 0 and not math.isfinite(squares[i])]
         if bad:
             return self._bad(bad, at)
         live = {self._parameters.infos[i].twins for i in range(num) if squares[i] > 0}
-        seen: list[Seen] = [self._gradient(i, math.sqrt(float(squares[i])), at, live) for i in range(num) if present[i] > 0]
+        seen: list[Seen] = [self._gradient(i, math.sqrt(squares[i]), at, live) for i in range(num) if present[i] > 0]
         if seen:
-            total = math.sqrt(float(squares.sum()))
             self._norms.append((at.step, total))
             steps, norms = zip(*self._norms, strict=True)
             seen += [GradientNormSeen(step=at.step, epoch=at.epoch, norms=norms, steps=steps), *self._profile(at)]

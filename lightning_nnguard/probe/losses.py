@@ -6,7 +6,9 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_nnguard.observation import LossSeen, NonFiniteSeen, Seen
@@ -35,21 +37,22 @@ class LossHistory:
 
     def add(self, step: int, loss: float) -> None:
         """Add the loss of one step; it must be finite."""
-        self.num_steps += 1
-        self._average = _DECAY * self._average + (1 - _DECAY) * loss
-        self.smoothed = self._average / (1 - _DECAY**self.num_steps)
-        if self.num_steps == 1:
+        self.num_steps = num_steps = self.num_steps + 1
+        self._average = average = _DECAY * self._average + (1 - _DECAY) * loss
+        self.smoothed = smoothed = average / (1 - _DECAY**num_steps)
+        if num_steps > _SKIP:
+            if loss > self.peak or num_steps == _SKIP + 1:
+                self.peak, self.peak_step = loss, step
+            if smoothed < self.smoothed_min:
+                self.smoothed_min, self.smoothed_min_step = smoothed, step
+        elif num_steps == 1:
             self.first, self.peak, self.peak_step = loss, loss, step
-        if self.num_steps == _SKIP + 1 or (self.num_steps > _SKIP and loss > self.peak):
-            self.peak, self.peak_step = loss, step
-        if self.num_steps > _SKIP and self.smoothed < self.smoothed_min:
-            self.smoothed_min, self.smoothed_min_step = self.smoothed, step
         self.recent.append(loss)
-        self.smoothed_recent.append(self.smoothed)
+        self.smoothed_recent.append(smoothed)
 
     def seen(
-        self, at: At, *, steps_per_epoch: int | None, chance: float | None, chance_error: float, name: str, in_warmup: bool,
-        is_objective: bool,
+        self, at: At, *, steps_per_epoch: int | None, chance: float | None, chance_error: float, fresh: float | None, name: str,
+        in_warmup: bool, is_objective: bool,
     ) -> LossSeen:  # fmt: skip
         """Return the history as an observation."""
         has_min = math.isfinite(self.smoothed_min)
@@ -58,7 +61,7 @@ class LossHistory:
             recent=tuple(self.recent), smoothed=self.smoothed, smoothed_recent=tuple(self.smoothed_recent),
             smoothed_min=self.smoothed_min if has_min else self.smoothed,
             smoothed_min_step=self.smoothed_min_step if has_min else at.step, peak=self.peak, peak_step=self.peak_step,
-            chance=chance, chance_error=chance_error, loss_name=name, in_warmup=in_warmup, is_objective=is_objective,
+            chance=chance, chance_error=chance_error, fresh=fresh, loss_name=name, in_warmup=in_warmup, is_objective=is_objective,
         )  # fmt: skip
 
 
@@ -76,9 +79,10 @@ class LossCollector:
         self._device = device
         self._num_slots = num_slots
         self._steps_per_epoch: int | None = None
+        self._fresh: float | None = None
         self._losses: list[Tensor] = []
-        self._steps: list[tuple[int, int, int]] = []
-        self._read_steps: list[tuple[int, int, int]] = []
+        self._steps: list[At] = []
+        self._read_steps: list[At] = []
         self._newest: Tensor | None = None
         self.history = LossHistory()
         self.chance = ChanceLevel()
@@ -100,10 +104,10 @@ class LossCollector:
         self._newest = loss
         if self._steps and self._steps[-1][0] == at.step:
             self._losses[-1] = loss
-            self._steps[-1] = (at.step, at.epoch, at.batch_index)
+            self._steps[-1] = at
             return
         self._losses.append(loss)
-        self._steps.append((at.step, at.epoch, at.batch_index))
+        self._steps.append(at)
 
     def know(self, steps_per_epoch: int | None) -> None:
         """Take the number of optimizer steps in an epoch."""
@@ -117,43 +121,48 @@ class LossCollector:
     def sizes(self) -> tuple[int, int]:
         """Lengths of what `pack` returns."""
         slots = self._num_slots if self._ranks.world_size > 1 else len(self._losses)
-        return 2 * slots + 4, slots
+        return 2 * slots + 6, slots
 
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return sums and maxima of the losses since the last sampled step; see `Collector`."""
         slots = self._num_slots if self._ranks.world_size > 1 else len(self._losses)
         losses = self._losses[-slots:] if slots else []
         self._read_steps = self._steps[-slots:] if slots else []
-        table = torch.zeros(3, slots, dtype=torch.float32, device=self._device)
         if losses:
-            values = torch.stack([each.float() for each in losses]).to(self._device)
-            bad = ~torch.isfinite(values)
-            table[:, : len(losses)] = torch.stack([values.masked_fill(bad, 0.0), (~bad).float(), bad * self._ranks.code])
+            values = torch.stack(losses).float().to(self._device)
+            finite = values.abs() < torch.inf
+            table = torch.stack([values.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), finite, ~finite * self._ranks.code])
+            table = F.pad(table, (0, slots - len(losses))) if len(losses) < slots else table
+        else:
+            table = torch.zeros(3, slots, dtype=torch.float32, device=self._device)
         chance = self.chance.settle(self._newest).to(self._device)
         self._losses, self._steps, self._newest = [], [], None
-        return pack([table[:2], chance], self._device), pack([table[2]], self._device)
+        return pack([table[:2], chance], self._device), table[2]
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Turn the merged losses into observations: the loss so far, and the first loss that was not finite."""
         slots = len(maxima)
         totals, counts = sums[: 2 * slots].reshape(2, slots)
-        level, known, name, error = sums[2 * slots :]
+        means, is_known, codes = (totals / np.maximum(counts, 1)).tolist(), (counts > 0).tolist(), maxima.tolist()
+        level, known, name, error, fresh, is_fresh = sums[2 * slots :]
+        if is_fresh == self._ranks.world_size:
+            self._fresh = float(fresh / is_fresh)
         seen: list[Seen] = []
         for slot, (step, epoch, batch_index) in enumerate(self._read_steps):
-            if maxima[slot] > 0 and not seen:
+            if codes[slot] > 0 and not seen:
                 seen.append(
                     NonFiniteSeen(
                         step=step,
                         epoch=epoch,
-                        rank=self._ranks.decode(float(maxima[slot])),
+                        rank=self._ranks.decode(codes[slot]),
                         quantity="loss",
                         batch_index=batch_index,
                         loss_finite=False,
                     )
                 )
-            elif counts[slot] > 0:
-                self.history.add(step, float(totals[slot] / counts[slot]))
-        if self.history.num_steps and counts.sum() > 0:
+            elif is_known[slot]:
+                self.history.add(step, means[slot])
+        if self.history.num_steps and any(is_known):
             whole = known == self._ranks.world_size
             self.level = float(level / known) if whole else None
             seen.append(
@@ -161,6 +170,7 @@ class LossCollector:
                     at,
                     steps_per_epoch=self._steps_per_epoch,
                     chance=self.level,
+                    fresh=self._fresh,
                     chance_error=float(error / known) if whole else 0.0,
                     name=NAMES[round(float(name / known))] if whole else "",
                     in_warmup=self._rates.rose,

@@ -86,8 +86,8 @@ class ModeCollector:
         probability = float(rate) if isinstance(rate, int | float) else 0.0
         if kind == "dropout" and probability == 0.0:
             return
-        if not training and not torch.is_grad_enabled() and self.stage == "train":
-            return  # a teacher or target network, in eval mode on purpose
+        if self.stage == "train" and not training and (who.is_foreign or not torch.is_grad_enabled()):
+            return  # a teacher, target or perceptual network, in eval mode on purpose
         source = f"{who.source} {name}" if who.source and not who.is_library else None
         call = _Call(
             where=who.path, kind=kind, source=source, training=training, rate=probability, tracks_statistics=tracks, frozen=False
@@ -97,6 +97,8 @@ class ModeCollector:
     def _take(self) -> list[_Call]:
         """Return the calls since the last time; of a place that ran both ways, the way that counts."""
         calls, self._calls = self._calls, {}
+        if not calls:
+            return []
         modules = {id(module): module for module in self._model.modules()}
         optimized = self._optimized()
         both_ways = {call.place for call in calls if call.training} & {call.place for call in calls if not call.training}

@@ -97,7 +97,7 @@ def first_tensor(output: object) -> Tensor | None:
         leaves = [getattr(output, field.name) for field in fields(output)]
     for leaf in leaves:
         if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.numel() and leaf.layout is torch.strided:
-            if leaf.is_meta or leaf.is_quantized or leaf.dtype.itemsize < 2:
+            if leaf.is_meta or leaf.is_nested or leaf.is_quantized or leaf.dtype.itemsize < 2:
                 continue
             to_local = getattr(leaf, "to_local", None)
             local = to_local() if to_local is not None else leaf

@@ -69,7 +69,7 @@ class NonFiniteWatch:
         self._kept: deque[BatchKept] = deque(maxlen=1 if immediate else 3)
         self._late = None if immediate else LateReader(parameters.device)
         self._events: list[NonFiniteSeen] = []
-        self._input_flag: Tensor | None = None
+        self._input_sum: Tensor | None = None
         self._found_inputs: list[NonFiniteSeen] = []
         self._is_done = False
         self._loss_finite: bool | None = None
@@ -78,15 +78,15 @@ class NonFiniteWatch:
 
     def start_batch(self, batch: object, at: At, *, sampled: bool) -> None:
         """Keep a batch until its step is known to be good; on sampled steps look at its numbers."""
-        self._input_flag = self._loss_finite = None
+        self._input_sum = self._loss_finite = None
         if self._is_done:
             return
-        self._kept.append(BatchKept(batch=batch, at=at, rng=torch.get_rng_state()))
+        self._kept.append(BatchKept(batch, at, torch.get_rng_state()))
         if sampled:
             tensors = [tensor.detach() for _, tensor in float_tensors_in(batch) if tensor.device == self._parameters.device]
-            if tensors:
-                extremes = torch.stack([each.float() for tensor in tensors for each in tensor.aminmax()])
-                self._input_flag = (~torch.isfinite(extremes)).any()
+            if tensors:  # NaN and Inf stay in a sum; so does an overflow, which `_bad_inputs` tells apart
+                sums = [tensor.sum(dtype=torch.float32) for tensor in tensors]
+                self._input_sum = sums[0] if len(sums) == 1 else torch.stack(sums).sum()
         if self._late is not None:
             for number, late_at in self._late.ready():
                 if not self._is_done and not math.isfinite(number):
@@ -222,11 +222,11 @@ class NonFiniteWatch:
     def pack(self) -> tuple[Tensor, Tensor]:
         """Return the maxima of this sampled step: whether this rank has something to tell; see `Collector`."""
         device = self._parameters.device
-        told = torch.tensor(self._ranks.code if self._events else 0.0, dtype=torch.float32, device=device)
-        flag = (
-            torch.zeros((), dtype=torch.float32, device=device) if self._input_flag is None else self._input_flag * self._ranks.code
-        )
-        return torch.zeros(0, dtype=torch.float32, device=device), torch.stack([told, flag.float()])
+        told = torch.full((), self._ranks.code if self._events else 0.0, dtype=torch.float32, device=device)
+        none = torch.zeros(0, dtype=torch.float32, device=device)
+        if self._input_sum is None:
+            return none, torch.stack([told, torch.zeros_like(told)])
+        return none, torch.stack([told, ~(self._input_sum.abs() < torch.inf) * self._ranks.code])
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Tell what any rank has found, in words, to all ranks alike."""

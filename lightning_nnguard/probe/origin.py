@@ -58,7 +58,9 @@ class _CollectiveFoundError(Exception):
     """The step talks to other ranks, so it cannot be run again on one of them."""
 
 
-class _NoCollectives(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class NoCollectives(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Ends a step that is about to talk to other ranks, with an exception."""
+
     def __torch_dispatch__(self, func: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
         if "c10d" in func.namespace:
             raise _CollectiveFoundError
@@ -124,13 +126,13 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
-def run_training_step(module: nn.Module, batch: object, batch_index: int) -> None:
-    """Call a LightningModule's training step with the arguments that it takes."""
+def run_training_step(module: nn.Module, batch: object, batch_index: int) -> object:
+    """Call a LightningModule's training step with the arguments that it takes, and return its output."""
     step: Callable[..., object] = module.training_step  # type: ignore[assignment]
     names = list(inspect.signature(step).parameters)
     arguments = {name: value for name, value in (("batch_idx", batch_index), ("dataloader_idx", 0)) if name in names}
     positional = [batch] if len(names) != 2 or "batch_idx" in names else [batch, batch_index]
-    step(*positional, **arguments)
+    return step(*positional, **arguments)
 
 
 def find_origin(
@@ -163,7 +165,7 @@ def find_origin(
             torch.set_rng_state(rng)
         search = _Search(module_names(twin))
         try:
-            with torch.enable_grad(), context or nullcontext(), _NoCollectives(), search:  # type: ignore[no-untyped-call]
+            with torch.enable_grad(), context or nullcontext(), NoCollectives(), search:  # type: ignore[no-untyped-call]
                 run_training_step(twin, batch, batch_index)
         except Exception:
             # Manual optimisation and whatever else needs the trainer ends here; what was found before stands.

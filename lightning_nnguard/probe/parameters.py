@@ -12,6 +12,8 @@ from lightning_nnguard.probe.names import ParameterInfo, parameters_of
 from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.stats.norms import replication_weight
 
+_MAX_PLACES = 32
+
 
 class Parameters:
     """The parameters of a model, in model order, with their weights in sums over ranks.
@@ -29,8 +31,20 @@ class Parameters:
         self.weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
         self.is_matrix = [info.kind == "weight" and info.tensor.dim() >= 2 for info in self.infos]
 
+        self._places: dict[tuple[int, ...], Tensor | slice] = {}
+
     def __len__(self) -> int:
         return len(self.infos)
+
+    def place(self, indices: Sequence[int]) -> Tensor | slice:
+        """Return an index tensor on the device for these parameters, which recur; for all in order, one that copies nothing."""
+        key = tuple(indices)
+        if len(self._places) > _MAX_PLACES:  # which parameters have a gradient may change from step to step (experts)
+            self._places.clear()
+        if key not in self._places:
+            is_all = key == tuple(range(len(self)))
+            self._places[key] = slice(len(self)) if is_all else torch.tensor(key, dtype=torch.long, device=self.device)
+        return self._places[key]
 
 
 def learning_rates(optimizers: Sequence[Optimizer]) -> Mapping[int, float]:
@@ -47,3 +61,9 @@ def learning_rates(optimizers: Sequence[Optimizer]) -> Mapping[int, float]:
             for parameter in group["params"]:
                 rates[id(parameter)] = float(rate) if rate is not None else 1.0
     return rates
+
+
+def are_maximizing(optimizers: Sequence[Optimizer]) -> bool:
+    """Return whether all optimizers are told to go uphill (`maximize=True`)."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    return bool(groups) and all(group.get("maximize", False) for group in groups)

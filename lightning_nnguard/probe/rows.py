@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -28,6 +29,16 @@ class Row:
     is_weighted: bool = False
     dtype: torch.dtype = torch.float32
 
+    @cached_property
+    def largest(self) -> float:
+        """Largest finite value of the data type."""
+        return float(torch.finfo(self.dtype).max)
+
+    @cached_property
+    def dtype_name(self) -> str:
+        """Name of the data type, such as "float32"."""
+        return str(self.dtype).removeprefix("torch.")
+
 
 class Rows:
     """Places in the order they were found on this rank, and their place in the order that all ranks share.
@@ -45,6 +56,11 @@ class Rows:
     def find(self, where: str) -> int | None:
         """Return the local index of a place, or None when it is new."""
         return self._index.get(where)
+
+    def get(self, where: str) -> Row | None:
+        """Return the row of a place, or None when it is new."""
+        index = self._index.get(where)
+        return None if index is None else self.local[index]
 
     def add(self, row: Row) -> int:
         """Add a new place and return its local index."""

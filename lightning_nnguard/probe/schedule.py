@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 DENSE_STEPS = 200
 DENSE_EVERY = 10
 
@@ -12,6 +14,12 @@ def _mix(value: int) -> int:
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return value ^ (value >> 31)
+
+
+@lru_cache(maxsize=16)
+def _place(window: int, length: int, is_dense: bool) -> int:
+    """Return the place of the sampled step in a window."""
+    return _mix(window * 2 + is_dense) % length
 
 
 def is_sampled(step: int, every_n_steps: int) -> bool:
@@ -27,6 +35,7 @@ def is_sampled(step: int, every_n_steps: int) -> bool:
     """
     if step == 0:
         return True
-    length = min(every_n_steps, DENSE_EVERY) if step < DENSE_STEPS else every_n_steps
+    is_dense = step < DENSE_STEPS
+    length = min(every_n_steps, DENSE_EVERY) if is_dense else every_n_steps
     window, place = divmod(step, length)
-    return place == _mix(window * 2 + (step < DENSE_STEPS)) % length
+    return place == _place(window, length, is_dense)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -26,7 +27,7 @@ def expected_distinct(num_draws: int, population: int | None) -> float:
     """
     if not population:
         return float(num_draws)
-    return float(population * -np.expm1(num_draws * np.log1p(-1.0 / population))) if population > 1 else 1.0
+    return population * -math.expm1(num_draws * math.log1p(-1.0 / population)) if population > 1 else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class UnitWindow:
 
 @dataclass
 class _Layer:
-    steps: deque[tuple[Mask, int]] = field(default_factory=deque)
+    steps: deque[tuple[int, int]] = field(default_factory=deque)  # one bit a unit that fired, samples
     num_draws: int = 0
 
 
@@ -70,7 +71,7 @@ class UnitWindows:
             num_samples: Samples of this step.
         """
         layer = self._layers.setdefault(where, _Layer())
-        layer.steps.append((fired, num_samples))
+        layer.steps.append((int.from_bytes(np.packbits(fired).tobytes()), num_samples))
         layer.num_draws += num_samples
         wanted = MIN_SAMPLES if not self.population else min(MIN_SAMPLES, MIN_SHARE * self.population)
         while len(layer.steps) > 2 and expected_distinct(layer.num_draws - layer.steps[0][1], self.population) >= wanted:
@@ -78,5 +79,7 @@ class UnitWindows:
         num_distinct = expected_distinct(layer.num_draws, self.population)
         if len(layer.steps) < 2 or num_distinct < wanted:
             return None
-        alive = np.logical_or.reduce([mask for mask, _ in layer.steps])
-        return UnitWindow(num_dead=int((~alive).sum()), num_samples=int(num_distinct), num_windows=len(layer.steps))
+        alive = 0
+        for bits, _ in layer.steps:
+            alive |= bits
+        return UnitWindow(num_dead=len(fired) - alive.bit_count(), num_samples=int(num_distinct), num_windows=len(layer.steps))

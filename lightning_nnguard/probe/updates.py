@@ -14,15 +14,15 @@ from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.gradients import GradientCollector
 from lightning_nnguard.probe.parameters import Parameters
-from lightning_nnguard.probe.ranks import pack
 from lightning_nnguard.probe.window import StepWindow
-from lightning_nnguard.stats.norms import local, square_sums
+from lightning_nnguard.stats.norms import local, norms
 
 #: Memory for the copies of parameters, in bytes: this, or this share of the parameters, whichever is larger.
 SNAPSHOT_BYTES = 256 * 2**20
 SNAPSHOT_SHARE = 0.05
 #: A gradient so much smaller than the largest is rounding noise, such as that of a bias in front of batch norm: it moves nothing.
 _NOISE = 1e-5
+_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,7 @@ class UpdateCollector:
         self._zero_at_start: dict[int, bool] = {}
         self._still: dict[int, _StillRun] = {}
         self._before: list[tuple[int, Tensor]] = []
-        self._results: tuple[Tensor, Tensor, Tensor] | None = None
+        self._results: tuple[list[int], Tensor] | None = None
         self._learning_rates: Mapping[int, float] = {}
         self._has_scaler = has_scaler
         self._has_moved = False
@@ -92,10 +92,9 @@ class UpdateCollector:
             return
         indices = [index for index, _ in self._before]
         copies = [copy for _, copy in self._before]
-        weights = square_sums(copies)
+        weights = norms(copies)
         torch._foreach_sub_(copies, [local(self._parameters.infos[index].tensor.detach()) for index in indices])
-        updates = square_sums(copies)
-        self._results = torch.tensor(indices, device=self._parameters.device), updates, weights
+        self._results = indices, torch.stack([*norms(copies), *weights]).square().view(2, -1)
         self._before = []
         self._turn = (self._turn + 1) % len(self._turns)
 
@@ -113,30 +112,32 @@ class UpdateCollector:
         device, num = self._parameters.device, len(self._parameters)
         table = torch.zeros(3, num, dtype=torch.float32, device=device)
         if self._results is not None:
-            place, updates, weights = self._results
-            factor = self._parameters.weights[place]
-            table[:, place] = torch.stack([updates * factor, weights * factor, torch.ones_like(updates)])
+            indices, squares = self._results
+            place = self._parameters.place(indices)
+            table[:2, place] = squares * self._parameters.weights[place]
+            table[2, place] = 1.0
         self._results = None
-        return pack([table], device), torch.zeros(0, dtype=torch.float32, device=device)
+        return table.view(-1), torch.zeros(0, dtype=torch.float32, device=device)
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Turn the merged numbers of one sampled step into observations."""
         num = len(self._parameters)
-        updates, weights, measured = sums.reshape(3, num)
+        updates, weights, measured = sums.reshape(3, num).tolist()
         seen: list[Seen] = []
-        self._has_moved = bool((updates[measured > 0] > 0).any())
+        self._has_moved = any(update > 0 for update, is_measured in zip(updates, measured, strict=True) if is_measured > 0)
+        largest = max(self._gradients.norms.values(), default=0.0)
         for i in range(num):
             if measured[i] == 0 or not (math.isfinite(updates[i]) and math.isfinite(weights[i])):
                 continue
             self._zero_at_start.setdefault(i, weights[i] == 0)
             if self._parameters.infos[i].tensor.requires_grad:
-                seen.append(self._update(i, float(updates[i]), float(weights[i]), at))
+                seen.append(self._update(i, updates[i], weights[i], largest, at))
         return [*seen, *self._profile(at)] if seen else []
 
-    def _update(self, index: int, update_square: float, weight_square: float, at: At) -> UpdateSeen:
+    def _update(self, index: int, update_square: float, weight_square: float, largest_gradient: float, at: At) -> UpdateSeen:
         info = self._parameters.infos[index]
         update, weight = math.sqrt(max(update_square, 0.0)), math.sqrt(max(weight_square, 0.0))
-        ratio = update / max(weight, torch.finfo(torch.float32).tiny) if update else 0.0
+        ratio = update / max(weight, _TINY) if update else 0.0
         window = self._windows[index]
         window.add(at.step, ratio)
         held = id(info.tensor) in self._learning_rates
@@ -144,7 +145,7 @@ class UpdateCollector:
         gradient = self._gradients.norms.get(info.name)
         # A scaler has skipped the step, or the optimizer saw no reason to move anything (LBFGS that has converged).
         skipped = update == 0 and ((self._has_scaler and gradient is None) or (held and not self._has_moved))
-        noise = max(_NOISE, torch.finfo(info.tensor.dtype).eps / 2) * max(self._gradients.norms.values(), default=0.0)
+        noise = max(_NOISE, torch.finfo(info.tensor.dtype).eps / 2) * largest_gradient
         if update == 0 and rate > 0 and gradient and gradient > noise and not skipped:
             run = self._still.get(index)
             if run is None or run.weight_square != weight_square:

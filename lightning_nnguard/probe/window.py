@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from statistics import median
 
 #: A window holds at least so many sampled steps and spans at least so many steps, as far as the run has got.
 MIN_SAMPLES = 5
@@ -36,7 +35,11 @@ class StepWindow:
     @property
     def median(self) -> float:
         """Median of the values; 0 when there are none."""
-        return median(value for _, value in self._values) if self._values else 0.0
+        values = sorted([value for _, value in self._values])
+        middle = len(values) // 2
+        if not values:
+            return 0.0
+        return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
     @property
     def rose(self) -> bool:

@@ -51,3 +51,8 @@ def mode_evidence(seen: ModeSeen) -> Evidence:
 def loss_call(seen: LossCallSeen) -> str:
     """Name a loss function, and the line of user code that called it."""
     return f"{seen.function} at {seen.source}" if seen.source else seen.function
+
+
+def made_by(seen: LossCallSeen) -> str:
+    """Name the line that made the input of a loss; the phrase begins with a semicolon or is empty."""
+    return f"; made by {seen.input_source}" if seen.input_source else ""

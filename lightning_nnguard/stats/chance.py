@@ -25,23 +25,28 @@ def class_weights_of_targets(
         counts = target.float().movedim(1, -1).reshape(-1, num_classes).sum(0) if target.dim() > 1 else target.float()
     else:
         flat = target.reshape(-1)
-        valid = (flat != ignore_index) & (flat >= 0) & (flat < num_classes)
+        valid = (flat >= 0) & (flat < num_classes)
+        if 0 <= ignore_index < num_classes:
+            valid &= flat != ignore_index
         counts = torch.zeros(num_classes, dtype=torch.float32, device=target.device)
-        counts.scatter_add_(0, torch.where(valid, flat, 0), valid.float())
+        counts.scatter_add_(0, flat * valid, valid.float())
     if label_smoothing:
         counts = (1 - label_smoothing) * counts + label_smoothing * counts.sum() / num_classes
     return counts if weight is None else counts * weight.float()
 
 
 def entropy(counts: Tensor) -> Tensor:
-    """Return the entropy in nats of the distribution that non-negative counts stand for; shape (), NaN when all are 0."""
-    share = counts / counts.sum()
-    result: Tensor = -torch.special.xlogy(share, share).sum()
-    return result
+    """Return the entropy in nats of the distribution that non-negative counts stand for; shape (), NaN when all are 0.
+
+    Args:
+        counts: shape (classes,), float32.
+    """
+    share, logs = _shares(counts)
+    return -torch.dot(share, logs)
 
 
-def entropy_error(counts: Tensor, num_targets: Tensor) -> Tensor:
-    """Return the error of `entropy` when the counts come from a sample of targets; shape ().
+def entropy_and_error(counts: Tensor, num_targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the entropy and its error when the counts come from a sample of targets; each of shape ().
 
     The standard error sqrt(Var[-ln p] / n), plus the bias (K - 1) / 2n of the plug-in estimate (Miller, 1955).
 
@@ -49,10 +54,16 @@ def entropy_error(counts: Tensor, num_targets: Tensor) -> Tensor:
         counts: shape (classes,), as for `entropy`.
         num_targets: shape (), the targets behind them.
     """
+    share, logs = _shares(counts)
+    mean = torch.dot(share, logs)
+    variance = torch.dot(share * logs, logs) - mean.square()
+    return -mean, (variance.clamp(min=0) / num_targets).sqrt() + (torch.count_nonzero(counts) - 1) / (2 * num_targets)
+
+
+def _shares(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the share of each class and its logarithm, which is finite where the share is 0."""
     share = counts / counts.sum()
-    logs = torch.where(share > 0, share, 1.0).log()
-    variance = (share * logs.square()).sum() - (share * logs).sum().square()
-    return (variance.clamp(min=0) / num_targets).sqrt() + ((counts > 0).sum() - 1) / (2 * num_targets)
+    return share, share.clamp(min=torch.finfo(share.dtype).tiny).log()
 
 
 def binary_entropy_error(share: Tensor, num_targets: Tensor) -> Tensor:

@@ -12,25 +12,28 @@ from torch import Tensor
 WIDTH = 5
 
 
-def moment_sums(samples: Tensor, counts: Tensor, low_bound: Tensor, high_bound: Tensor) -> Tensor:
+def moment_sums(samples: Tensor, counts: Tensor, low_bound: Tensor | None = None, high_bound: Tensor | None = None) -> Tensor:
     """Return one row of sums per layer.
 
     Args:
         samples: shape (layers, width), float32; each row's first `counts` elements are valid, the rest is 0.
         counts: shape (layers,), float32.
-        low_bound: shape (layers,), float32; elements below it count as saturated.
-        high_bound: shape (layers,), float32; elements above it count as saturated.
+        low_bound: shape (layers,), float32; elements below it count as saturated; None for no bounds.
+        high_bound: shape (layers,), float32; elements above it count as saturated; None for no bounds.
 
     Returns:
         shape (layers, WIDTH), float32: elements, sum, sum of squares, zeros, saturated. Rows add up over steps and ranks.
     """
-    padding = samples.shape[1] - counts
-    zeros = (samples == 0).sum(1) - padding
-    # Padding is 0: it is outside the bounds only where 0 is (sigmoid's lower bound lies above 0).
-    outside = ((samples < low_bound[:, None]) | (samples > high_bound[:, None])).sum(1)
-    outside = outside - padding * ((low_bound > 0) | (high_bound < 0))
+    zeros = counts - samples.bool().sum(1)  # padding is 0, too
+    if low_bound is None or high_bound is None:
+        outside = torch.zeros_like(counts)
+    else:
+        # Padding is outside the bounds only where 0 is (sigmoid's lower bound lies above 0).
+        padding = samples.shape[1] - counts
+        outside = ((samples < low_bound[:, None]) | (samples > high_bound[:, None])).sum(1)
+        outside = outside - padding * ((low_bound > 0) | (high_bound < 0))
     squares = torch.linalg.vecdot(samples, samples)
-    return torch.stack([counts, samples.sum(1), squares, zeros.to(counts.dtype), outside.to(counts.dtype)], dim=1)
+    return torch.stack([counts, samples.sum(1), squares, zeros, outside], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+#: Sums of squares overflow float16, and 8 mantissa bits are too few for a norm.
+_HALF = {torch.float16, torch.bfloat16}
+
 
 def local(tensor: Tensor) -> Tensor:
     """Return the shard of a distributed tensor that lives on this rank, without a collective; other tensors as they are."""
@@ -41,11 +44,11 @@ def square_sums(tensors: Sequence[Tensor]) -> Tensor:
     Returns:
         shape (len(tensors),), float32.
     """
-    if not tensors:
-        return torch.zeros(0, dtype=torch.float32)
-    half = [i for i, each in enumerate(tensors) if each.dtype in {torch.float16, torch.bfloat16}]
-    if half:  # sums of squares overflow float16, and 8 mantissa bits are too few for a norm
-        norms = torch.stack([torch.linalg.vector_norm(each, dtype=torch.float32) for each in tensors])
-    else:
-        norms = torch.stack([norm.float() for norm in torch._foreach_norm(list(tensors))])
-    return norms.square()
+    return torch.stack(norms(tensors)).square() if tensors else torch.zeros(0, dtype=torch.float32)
+
+
+def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the norm of each tensor, of shape () and dtype float32; see `square_sums`."""
+    if any(each.dtype in _HALF for each in tensors):
+        return [torch.linalg.vector_norm(each, dtype=torch.float32) for each in tensors]
+    return [norm.float() for norm in torch._foreach_norm(list(tensors))]

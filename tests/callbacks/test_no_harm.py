@@ -23,6 +23,8 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 from lightning_nnguard import NNGuard, NNGuardWarning
 from lightning_nnguard.callbacks.run import GuardRun
+from lightning_nnguard.probe import mode_losses
+from lightning_nnguard.probe.mode_losses import ModeLossCollector
 from lightning_nnguard.probe.probe import Probe
 from tests import programs
 from tests.programs import DROP_INS, Classifier, drop_in, fit, hooks_in, loader, random_state, seed, trainer
@@ -31,6 +33,7 @@ from tests.programs import DROP_INS, Classifier, drop_in, fit, hooks_in, loader,
 @pytest.fixture(autouse=True)
 def _findings_do_not_raise() -> None:
     warnings.filterwarnings("ignore", category=NNGuardWarning)
+    warnings.filterwarnings("ignore", "The PyTorch API of nested tensors is in prototype stage")
 
 
 class Augmented(Classifier):
@@ -82,6 +85,28 @@ class Fused(Classifier):
         return torch.optim.AdamW(self.parameters(), 0.01, fused=True)
 
 
+class Taught(Classifier):
+    """Learns from a frozen transformer, which takes its fast path, and evaluates through it; its padding is part of the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.teacher = nn.TransformerEncoder(layer, 2).requires_grad_(False)
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        self.teacher.eval()
+
+    def shared_step(self, batch: Any, stage: str) -> Tensor:
+        x, y = batch
+        steps = x.mean(1)[:, None, None] * torch.ones(1, 4, 8)
+        padding = torch.tensor([False, False, False, True]).expand(len(x), 4)
+        with torch.no_grad():
+            target = self.teacher(steps, src_key_padding_mask=padding).mean((1, 2))
+        loss = super().shared_step(batch, stage) + F.mse_loss(self(x)[:, 0], target)
+        self.log(f"{stage}_total", loss, on_epoch=True, on_step=False)
+        return loss
+
+
 def cpu_scaler() -> MixedPrecision:
     return MixedPrecision("16-mixed", device="cpu", scaler=torch.amp.GradScaler("cpu", init_scale=2.0**8))
 
@@ -96,6 +121,7 @@ PROGRAMS: dict[str, tuple[Callable[[], Classifier], Callable[[], dict[str, Any]]
     "manual": (Adversarial, dict),
     "clipping": (Classifier, lambda: {"gradient_clip_val": 0.1}),
     "lbfgs": (Quadratic, dict),
+    "taught": (Taught, dict),
 }
 
 
@@ -181,6 +207,25 @@ def test_all_together_are_bit_identical_and_sample(program: str, monkeypatch: py
     assert len(sampled) == len(DROP_INS)
     assert min(sampled) >= 1
     assert max(sampled) >= 5
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_steps_that_run_again_in_both_modes_change_nothing(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[list[float]] = []
+    losses = ModeLossCollector._losses
+
+    def spy(self: ModeLossCollector, *args: Any) -> list[float]:
+        measured.append(losses(self, *args))
+        return measured[-1]
+
+    monkeypatch.setattr(ModeLossCollector, "_losses", spy)
+    monkeypatch.setattr(mode_losses, "_FIRST_STEP", 4)
+    build, options = PROGRAMS[program]
+    after, without = run(build, options(), NNGuard(select=["NNG607"], every_n_steps=1)), bare(program)
+    for part in ("state", "gradients", "optimizers", "random", "metrics", "modes"):
+        assert same(getattr(after, part), getattr(without, part)), part
+    assert after.hooks == []
+    assert bool(measured) == (program != "manual")
 
 
 def test_the_comparison_sees_a_difference() -> None:

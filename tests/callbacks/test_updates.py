@@ -266,7 +266,7 @@ def test_turns() -> None:
 
 
 def test_frozen_and_foreign_parameters(seen: list[Seen]) -> None:
-    """A frozen layer is not judged; a layer that no optimizer holds is, and is found."""
+    """A frozen layer is not looked at; a layer that no optimizer holds is, and is found."""
 
     class Forgets(Chooses):
         def __init__(self) -> None:
@@ -280,13 +280,13 @@ def test_frozen_and_foreign_parameters(seen: list[Seen]) -> None:
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.net.parameters(), 0.1)
 
-    truth, guard = Truth(), NNGuard(every_n_steps=1, select=["updates"])
-    with pytest.warns(UserWarning, match="NNG503"):
+    truth, guard = Truth(), NNGuard(every_n_steps=1, select=["updates", "parameter-not-optimized"])
+    with pytest.warns(UserWarning, match="NNG203"):
         fit(Forgets(), truth, guard, max_epochs=4)
     updates = agrees(seen, truth)
     assert not any(each.where.startswith("frozen") for each in updates)
     forgotten = [each for each in updates if each.where.startswith("forgotten")]
     assert all(not each.in_optimizer and each.update_norm == 0 and each.gradient_norm for each in forgotten)
     (finding,) = guard.findings
-    assert finding.name == "weights-unchanged"
+    assert finding.name == "parameter-not-optimized"
     assert {place["where"] if isinstance(place, dict) else place for place in finding.places} >= {"forgotten.weight"}

@@ -1,7 +1,14 @@
 """Compiled code is recognised, told, and nothing else is taken for it. In processes of their own: a process compiles for good."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+
+import pytest
+import torch
+
+from lightning_nnguard.probe.compiled import can_run_uncompiled
 
 STEP = """
 import torch
@@ -30,6 +37,10 @@ lightning.Trainer(max_epochs=1, callbacks=[NNGuard()], accelerator="cpu", **quie
 """
 
 
+class Here(torch.nn.Module):
+    """A module of this file."""
+
+
 def python(code: str) -> str:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return ended.stdout + ended.stderr
@@ -47,3 +58,14 @@ def test_a_compiled_function_is() -> None:
 def test_what_is_not_seen_is_told() -> None:
     assert "note: code is compiled in this process" in python(FIT.replace("WRAP", "(lambda m: torch.compile(m, backend='eager'))"))
     assert "compiled" not in python(FIT.replace("WRAP", ""))
+
+
+def test_flex_attention_is_not_run_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert can_run_uncompiled(Here())
+    monkeypatch.setattr(sys.modules[__name__], "flex_attention", None, raising=False)
+    assert not can_run_uncompiled(torch.nn.Sequential(Here()))
+
+
+def test_without_stances_nothing_is_run_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.compiler, "set_stance")
+    assert not can_run_uncompiled(Here())

@@ -105,6 +105,25 @@ def test_a_copy_has_no_trainer_and_logs_nothing() -> None:
     assert twin.layer.weight is not module.layer.weight
 
 
+def test_a_copy_of_a_compiled_module_runs_its_own_methods() -> None:
+    class Counts(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("total", torch.zeros(()))
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.total += 1
+
+    module = Counts()
+    step = module.training_step
+    # As `lightning.pytorch.utilities.compile.from_compiled` leaves it; really compiling would mark this process for good.
+    module._compiler_ctx = {"compiler": "dynamo", "dynamo_ctx": object(), "original_training_step": step}
+    module.training_step = lambda *args: step(*args)  # type: ignore[method-assign]
+    twin: Any = detached_copy(module)
+    twin.training_step(None, 0)
+    assert (float(module.total), float(twin.total)) == (0.0, 1.0)
+
+
 def test_random_state_is_kept_also_when_it_raises() -> None:
     seed(5)
     before = random_state()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lightning_nnguard.observation import ActivationProfileSeen, ActivationSeen, DeadUnitsSeen, Seen
+from lightning_nnguard.observation import ActivationProfileSeen, ActivationSeen, DeadUnitsSeen, InitialProfileSeen, Seen
 from lightning_nnguard.probe.activations import ActivationCollector
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.forward import ForwardWatch
@@ -56,6 +56,12 @@ def watch(model: nn.Module, x: Tensor, *, backward: bool = False, steps: int = 1
 
 def activations(seen: list[Seen]) -> dict[str, ActivationSeen]:
     return {each.where: each for each in seen if isinstance(each, ActivationSeen)}
+
+
+def test_nothing_is_taken_within_a_transform() -> None:
+    model = Model(lambda self, x: torch.vmap(lambda row: self.act(row) + F.silu(row))(x) + self.act(x), act=nn.ReLU())
+    seen = activations(watch(model, torch.randn(8, 4)))
+    assert list(seen) == ["act"]
 
 
 def test_numbers_are_those_of_the_output() -> None:
@@ -184,6 +190,15 @@ def test_the_profile_holds_the_weighted_layers_in_call_order() -> None:
     model = Model(lambda self, x: self.a(torch.relu(self.b(x))), a=nn.Linear(6, 6), b=nn.Linear(6, 6))
     (profile,) = (each for each in watch(model, torch.randn(8, 6)) if isinstance(each, ActivationProfileSeen))
     assert profile.layers == ("b", "a")
+
+
+@pytest.mark.parametrize(("steps", "num"), [(1, 1), (2, 0)])
+def test_the_profile_before_the_first_step_is_told_apart(steps: int, num: int) -> None:
+    model = Model(lambda self, x: self.a(self.b(x)), a=nn.Linear(6, 6), b=nn.Linear(6, 6))
+    seen = watch(model, torch.randn(8, 6), steps=steps)
+    initial = [each for each in seen if isinstance(each, InitialProfileSeen)]
+    (profile,) = (each for each in seen if isinstance(each, ActivationProfileSeen))
+    assert [(each.layers, each.rms) for each in initial] == [(profile.layers, profile.rms)] * num
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

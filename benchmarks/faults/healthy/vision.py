@@ -190,8 +190,27 @@ def adversarial_examples_in_eval_mode() -> Program:
     return Program(module=_Adversarial(ConvNet()), train=train, validation=validation, epochs=8)
 
 
+class _Perceptual(Task):
+    """Denoises images so that a frozen network sees no difference; a list keeps that network out of checkpoints."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 1, 3, padding=1)))
+        self.judges = [trunk().eval().requires_grad_(False)]
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        images = batch[0]
+        cleaned = self(images + 0.5 * torch.randn_like(images))
+        return F.l1_loss(cleaned, images) + F.mse_loss(self.judges[0](cleaned), self.judges[0](images))
+
+
+def frozen_perceptual_net_in_a_list() -> Program:
+    train, validation = digits(images=True)
+    return Program(module=_Perceptual(), train=train, validation=validation, epochs=4)
+
+
 PROGRAMS = (
     conv_net_with_plain_sgd, residual_net_with_one_cycle, zero_initialised_residual_ends, squeeze_and_excite,
     channels_last_blocks_with_layer_scale, denoising_u_net, fine_tuning_with_a_frozen_trunk_in_eval_mode,
     fine_tuning_that_unfreezes_later, teacher_pass_in_eval_mode, adversarial_examples_in_eval_mode,
+    frozen_perceptual_net_in_a_list,
 )  # fmt: skip

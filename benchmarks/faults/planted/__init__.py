@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.faults.planted import contract, numbers
+from benchmarks.faults.planted import contract, evaluation, flow, inventory, layers, learning, numbers
 
-FAULTS = (*numbers.FAULTS, *contract.FAULTS)
+FAULTS = (*numbers.FAULTS, *contract.FAULTS, *evaluation.FAULTS, *inventory.FAULTS, *flow.FAULTS, *learning.FAULTS, *layers.FAULTS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +14,22 @@ from lightning_nnguard.observation import Seen, Stage
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.audit.measures import MEASURES
 from lightning_nnguard.probe.audit.merge import merged
+from lightning_nnguard.probe.audit.objective import Objective, objective
 from lightning_nnguard.probe.audit.readers import READERS
 from lightning_nnguard.probe.audit.record import Record
 from lightning_nnguard.probe.audit.tape import Tape
+from lightning_nnguard.probe.audit.targets import targets_per_sample
 from lightning_nnguard.probe.batches import tensors_in
+from lightning_nnguard.probe.calls import Recorder
 from lightning_nnguard.probe.collector import Numbers
+from lightning_nnguard.probe.copies import random_state
 from lightning_nnguard.probe.modules import ModelView
 from lightning_nnguard.probe.ranks import Ranks
 
-#: Parameters and buffers of a model: their ids, and whether they are trained.
+#: Parameters of a model: their ids, and whether they are trained. Buffers may be new ones at each step.
 _Signature = frozenset[tuple[int, bool]]
-
-
+#: Audits of training in one run at most, for models whose parameters are new ones again and again.
+_MAX_TRAINING = 8
 #: Steps after which the second audit of an evaluation is due: running statistics have settled by then.
 _SECOND_EVALUATION = 100
 
@@ -36,76 +42,146 @@ class Audit:
         wanted: Kinds of observations that somebody asks for.
         ranks: The processes that train together.
         device: Where the packed numbers live.
-        on_error: Takes the exception of a reader, which is left out from then on.
+        optimized: Returns the ids of the parameters that some optimizer holds.
+        maximizes: Returns whether all optimizers are told to go uphill.
+        on_error: Takes an exception and the name of the part that raised it: the audit, or a reader, which is left out then.
+
+    Attributes:
+        tape: What is being recorded; None when nothing is.
+        targets_per_sample: Targets that the loss compared for each sample in the latest record of training; None when unknown.
     """
 
     def __init__(
         self, model: nn.Module, wanted: Collection[type[Seen]], *, ranks: Ranks, device: torch.device,
-        on_error: Callable[[Exception], None],
+        optimized: Callable[[], Collection[int]], maximizes: Callable[[], bool], on_error: Callable[[Exception, str], None],
     ) -> None:  # fmt: skip
         self._model, self._ranks, self._device, self._on_error = model, ranks, device, on_error
+        self._optimized, self._maximizes = optimized, maximizes
         self._readers = [reader for kind, reader in READERS.items() if kind in wanted]
         self._audited: tuple[bool, _Signature] | None = None
+        self._num_training = 0
         self._evaluated: dict[tuple[Stage, int], int] = {}
         self._stage: Stage = "train"
         self._at = At(step=0, epoch=0, batch_index=0)
         self._batch_size: int | None = None
-        self._losses: list[Tensor] = []
+        self._largest = 0
+        self._objectives: list[Objective] = []
         self._manual = False
+        self._random: tuple[Tensor, ...] = ()
+        self._draws: dict[Stage, bool] = {}
         self._untold: list[Seen] = []
+        self.targets_per_sample: float | None = None
         self.tape: Tape | None = None
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What takes the calls of the batch that is recorded; None when none is. A tape that raises ends the record."""
+        tape = self.tape
+        if tape is None:
+            return None
+
+        def record(func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+            if self.tape is tape:
+                try:
+                    tape.record(func, args, kwargs, result)
+                except Exception as error:
+                    self.tape = None
+                    self._on_error(error, "audit")
+
+        return record
 
     def start_training(self, batch: object, at: At, *, manual: bool) -> None:
         """Begin to record a training batch, when one is due; only sampled steps come here."""
-        signature = frozenset((id(each), each.requires_grad) for each in [*self._model.parameters(), *self._model.buffers()])
+        signature = frozenset((id(each), each.requires_grad) for each in self._model.parameters())
         due = (at.epoch > 0, signature)
-        if due != self._audited:
+        if due != self._audited and self._num_training < _MAX_TRAINING:
             self._audited = due
+            self._num_training += 1
             self._manual = manual
             self._begin("train", batch, at)
 
-    def start_evaluation(self, stage: Stage, batch: object, at: At, loader: int) -> None:
-        """Begin to record a batch of an evaluation stage, when one is due: the first, then one each time the steps have doubled."""
+    def is_due(self, stage: Stage, at: At, loader: int) -> bool:
+        """Return whether a batch of an evaluation stage is to be recorded: the first, then one each time the steps have doubled."""
         last = self._evaluated.get((stage, loader))
-        if last is None or at.step >= max(2 * last, _SECOND_EVALUATION):
+        return last is None or at.step >= max(2 * last, _SECOND_EVALUATION)
+
+    def draws_nothing(self, stage: Stage) -> bool:
+        """Return whether the latest record of an evaluation stage showed that it draws no random numbers."""
+        return not self._draws.get(stage, True)
+
+    def start_evaluation(self, stage: Stage, batch: object, at: At, loader: int) -> None:
+        """Begin to record a batch of an evaluation stage, when one is due."""
+        if self.is_due(stage, at, loader):
             self._evaluated[stage, loader] = at.step
             self._begin(stage, batch, at)
 
     def _begin(self, stage: Stage, batch: object, at: At) -> None:
         self._stage, self._at = stage, at
-        self._losses = []
-        sizes = [tensor.shape[0] for _, tensor in tensors_in(batch) if tensor.dim()]
+        self._objectives = []
+        self._random = () if stage == "train" else random_state(self._device)
+        sizes = [tensor.size(0) for _, tensor in tensors_in(batch) if tensor.dim()]
         self._batch_size = sizes[0] if sizes else None
         self.tape = Tape(self._model, batch, MEASURES)
 
     def note_loss(self, loss: Tensor) -> None:
         """Take what a backward pass starts from."""
         if self.tape is not None:
-            self._losses.append(loss)
+            self._objectives.append(objective(loss, self.tape, {id(each) for each in self._trainable}))
 
-    def end(self) -> None:
-        """End the record, if there is one, and read it; safe after an exception in the step."""
+    def end_backward(self) -> None:
+        """Take the end of a backward pass."""
+        if self.tape is not None and self._objectives:
+            num_gradients = sum(each.grad is not None for each in self._trainable)
+            self._objectives[-1] = replace(self._objectives[-1], num_gradients=num_gradients)
+
+    @property
+    def _trainable(self) -> list[nn.Parameter]:
+        return [each for each in self._model.parameters() if each.requires_grad]
+
+    def abandon(self) -> None:
+        """Forget the record of a batch that was skipped; the next one is recorded instead."""
+        if self.tape is not None:
+            self.tape, self._audited, self._objectives = None, None, []
+
+    def end(self, *, is_whole: bool = True) -> None:
+        """End the record, if there is one, and read it.
+
+        Args:
+            is_whole: Whether the batch has come to its end.
+        """
         tape, self.tape = self.tape, None
         if tape is None:
             return
-        losses, self._losses = self._losses, []
+        objectives, self._objectives = self._objectives, []
+        drew = self._stage != "train" and not all(map(torch.equal, self._random, random_state(self._device)))
+        if self._stage != "train":
+            self._draws[self._stage] = drew
         view = ModelView.of(self._model)
         record = Record(
-            at=self._at, stage=self._stage, calls=tuple(tape.calls), is_whole=not tape.is_full,
-            losses=tuple(tape.value(loss) for loss in losses), manual=self._manual, batch=tape.batch,
-            batch_size=self._batch_size, loss_modules=frozenset(view.names[each] for each in view.losses),
+            at=self._at, stage=self._stage, calls=tuple(tape.calls), is_whole=is_whole and not tape.is_full,
+            losses=tuple(each.value for each in objectives), manual=self._manual, batch=tape.batch,
+            batch_size=self._batch_size, loss_modules=frozenset(view.names[each] for each in view.losses), drew_random=drew,
+            is_short=self._is_short(), strangers=tape.strangers.named(self._model, self._optimized()),
+            objectives=tuple(objectives), num_trainable=len(self._trainable), is_maximized=self._maximizes(),
         )  # fmt: skip
+        if self._stage == "train":
+            self.targets_per_sample = targets_per_sample(record)
         for reader in list(self._readers):
             try:
                 self._untold += reader(record)
             except Exception as error:
                 self._readers.remove(reader)
-                self._on_error(error)
+                self._on_error(error, f"audit of {reader.__name__.replace('_', ' ')}")
+
+    def _is_short(self) -> bool:
+        size, largest = self._batch_size or 0, self._largest
+        self._largest = max(size, largest) if self._stage == "train" else largest
+        return self._stage == "train" and size < largest
 
     def rest(self) -> Sequence[Seen]:
         """Return what this rank has seen and not told, when the run ends in the middle of a step."""
         with suppress(Exception):
-            self.end()
+            self.end(is_whole=False)
         untold, self._untold = self._untold, []
         return untold
 

@@ -47,6 +47,7 @@ class Call:
         inputs: Values of all tensors among the arguments, in order.
         who: Who called.
         grad_enabled: Whether gradients were recorded.
+        is_end: Whether it returned no tensor, such as `item`.
         fact: What was measured of the tensors, for functions that somebody measures; else None.
     """
 
@@ -57,6 +58,7 @@ class Call:
     inputs: tuple[Value, ...]
     who: Caller
     grad_enabled: bool
+    is_end: bool = False
     fact: object | None = field(default=None)
 
     def argument(self, position: int, name: str, default: object = None) -> Any:
@@ -74,9 +76,9 @@ class Call:
     def source(self) -> str | None:
         """The user's line and its expression, such as "train.py:48, `F.softmax(x, dim=1)`"; None when only libraries are involved.
 
-        A layer (`nn.Softmax`) that makes the call is named by the line that calls the layer.
+        A layer (`nn.Softmax`) that makes the call is named by the line that calls the layer, and by its path: "..., in `net.3`".
         """
         if self.who.source is None:
             return None
-        text = expression(self.who)
-        return f"{self.who.source}, `{text}`" if text else self.who.source
+        text, layer = expression(self.who), f" in `{self.where}`" if self.who.is_library else ""
+        return f"{self.who.source}, `{text}`{layer}" if text else f"{self.who.source}{layer}"

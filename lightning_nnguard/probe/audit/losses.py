@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite, isnan
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lightning_nnguard.probe.functions import argument
+from lightning_nnguard.stats.sample import memory_flat, sample_index
 
 #: Losses over classes: the input has a row for each target, classes in dimension 1 (0 for a single sample).
 OVER_CLASSES = frozenset({"cross_entropy", "nll_loss"})
@@ -18,30 +21,61 @@ ELEMENTWISE = frozenset({
     "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss",
 })  # fmt: skip
 LOSSES = OVER_CLASSES | ELEMENTWISE
+#: Losses whose third argument is a weight.
+_TAKE_WEIGHTS = OVER_CLASSES | {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
+#: Integers that are written down of each target and of each tensor of tokens, to be compared with each other.
+MAX_KEPT = 4096
+#: Values that quantiles are estimated from.
+_MAX_SORTED = 65_536
+#: What infinite inputs (masked logits) count as: facts are finite.
+_LARGEST = 1e15
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossFact:
-    """Numbers of one loss call; see `LossCallSeen`, whose names these are. `value` is the mean of its result."""
+    """Numbers of one loss call; see `LossCallSeen`, whose names these are. All are finite.
 
-    value: float
+    Attributes:
+        targets: The first integer targets, in their order, at most `MAX_KEPT`; empty for real-valued ones.
+    """
+
+    value: float | None
+    reduction: str
+    is_weighted: bool
     num_values: int
     num_rows: int
     input_min: float
     input_max: float
+    input_mean: float
     max_sum_error: float | None
     max_log_sum_error: float | None
     target_min: float
     target_max: float
+    target_low: float
+    target_high: float
     target_mean: float
     target_std: float
     num_targets: int
     num_ignored: int
     ignore_index: int | None
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenFact:
+    """The integers that an embedding was given.
+
+    Attributes:
+        shape: Shape of the tensor of integers.
+        tokens: The first of them, in their order, at most `MAX_KEPT`.
+    """
+
+    shape: tuple[int, ...]
+    tokens: tuple[int, ...]
 
 
 def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> LossFact | None:
-    """Measure a call of a function in `LOSSES`; None when its arguments are not the usual tensors.
+    """Measure a call of a function in `LOSSES`; None when its arguments are not the usual tensors, or hold NaN.
 
     Args:
         name: The function.
@@ -54,25 +88,64 @@ def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result:
         return None
     if not (source.numel() and target.numel() and source.is_floating_point()) or source.is_meta or target.is_complex():
         return None
-    source = source.detach().float()
-    low, high = source.aminmax()
-    sums = _class_sums(source) if name in OVER_CLASSES else None
-    index = int(argument(args, dict(kwargs), 4, "ignore_index", -100)) if name in OVER_CLASSES else None
-    targets = target.detach().float()
-    ignored = int((target == index).sum()) if index is not None and not target.is_floating_point() else 0
+    rounding = torch.finfo(source.dtype).eps / 2
+    source, goal = (each.detach().float().clamp(-_LARGEST, _LARGEST) for each in (source, target))
+    low, high = (float(each) for each in source.aminmax())
+    goal_low, goal_high = (float(each) for each in goal.aminmax())
+    if isnan(low) or isnan(goal_low):
+        return None
+    is_over_classes = name in OVER_CLASSES
+    sums = _class_sums(source, rounding) if is_over_classes and source.dim() else None
+    index = int(argument(args, dict(kwargs), 4, "ignore_index", -100)) if is_over_classes else None
+    is_integer = not target.is_floating_point()
+    few = _some(goal)
+    value, reduction = float(result.detach().float().mean()), kwargs.get("reduction", "mean")
     return LossFact(
-        value=float(result.detach().float().mean()), num_values=source.numel(),
+        value=value if isfinite(value) else None, reduction=reduction if isinstance(reduction, str) else "mean",
+        is_weighted=argument(args, dict(kwargs), 2 if name in _TAKE_WEIGHTS else len(args), "weight", None) is not None,
+        num_values=source.numel(),
         num_rows=source.numel() // source.shape[min(1, source.dim() - 1)] if sums is not None else source.numel(),
-        input_min=float(low), input_max=float(high),
+        input_min=low, input_max=high, input_mean=float(source.mean()),
         max_sum_error=None if sums is None else sums[0], max_log_sum_error=None if sums is None else sums[1],
-        target_min=float(targets.amin()), target_max=float(targets.amax()), target_mean=float(targets.mean()),
-        target_std=float(targets.std(correction=0)), num_targets=target.numel(), num_ignored=ignored, ignore_index=index,
+        target_min=goal_low, target_max=goal_high, target_low=float(few.quantile(0.05)), target_high=float(few.quantile(0.95)),
+        target_mean=float(goal.mean()), target_std=float(goal.std(correction=0)), num_targets=target.numel(),
+        num_ignored=int((target == index).sum()) if index is not None and is_integer else 0, ignore_index=index,
+        targets=_integers(target) if is_integer else (),
     )  # fmt: skip
 
 
-def _class_sums(source: Tensor) -> tuple[float, float] | None:
-    """Return the largest distances from 1 of the rows' sums, and of the sums of their exponentials."""
-    if not source.dim():
+def measure_tokens(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> TokenFact | None:
+    """Measure a call of `embedding` or `one_hot`; None when it is not given integers.
+
+    Args:
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        result: What it returned.
+    """
+    tokens = args[0] if args else kwargs.get("input", kwargs.get("tensor"))
+    if not isinstance(tokens, Tensor) or tokens.is_meta or tokens.is_floating_point() or tokens.is_complex():
         return None
+    return TokenFact(shape=tuple(tokens.shape), tokens=_integers(tokens))
+
+
+def _class_sums(source: Tensor, rounding: float) -> tuple[float, float]:
+    """Return the largest distances from 1 of the rows' sums, and of the sums of their exponentials.
+
+    Args:
+        source: The rows, in float32; classes in dimension 1 (0 for a single sample).
+        rounding: Largest relative error of a number in the type that it came in; so much of a sum of 1 may be due to that.
+    """
     dim = min(1, source.dim() - 1)
-    return float((source.sum(dim) - 1).abs().amax()), float((source.exp().sum(dim) - 1).abs().amax())
+    errors = ((sums - 1).abs().amax().clamp(max=_LARGEST) for sums in (source.sum(dim), source.exp().sum(dim)))
+    first, second = (max(float(each) - rounding, 0.0) for each in errors)
+    return first, second
+
+
+def _some(values: Tensor) -> Tensor:
+    flat = memory_flat(values)
+    return flat.index_select(0, sample_index(flat.numel(), _MAX_SORTED, flat.device))
+
+
+def _integers(values: Tensor) -> tuple[int, ...]:
+    kept: list[int] = values.reshape(-1)[:MAX_KEPT].long().tolist()
+    return tuple(kept)

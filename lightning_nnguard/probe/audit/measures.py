@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from lightning_nnguard.probe.audit import losses
+from lightning_nnguard.probe.audit import losses, norms
 from lightning_nnguard.probe.audit.tape import Measure
 
 #: Function -> its measure.
 MEASURES: Mapping[str, Measure] = {
     **{name: partial(losses.measure, name) for name in losses.LOSSES},
+    **dict.fromkeys(("embedding", "one_hot"), losses.measure_tokens),
+    "batch_norm": norms.measure,
 }

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from lightning_nnguard.observation import Stage
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.audit.call import Call, Value
+from lightning_nnguard.probe.audit.graph import ancestors
+from lightning_nnguard.probe.audit.objective import Objective
+from lightning_nnguard.probe.audit.strangers import Stranger
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,7 +29,13 @@ class Record:
         batch: Values of the tensors in the batch, labelled by their path, such as "batch[0]".
         batch_size: Samples of the batch: first dimension of its tensors when they agree (scalars apart), else of the first one;
             None when unknown.
+        is_short: Whether an earlier record of a training batch had more samples.
         loss_modules: Paths of the modules that are called a loss by their class or name.
+        drew_random: Whether torch's random state moved on in the batch; looked at in evaluation only.
+        strangers: Trainable parameters that were used and that the model does not know.
+        objectives: The same losses as `losses`, and what their gradients reach.
+        num_trainable: Parameters of the model that require a gradient.
+        is_maximized: Whether all optimizers are told to go uphill.
     """
 
     at: At
@@ -35,3 +47,23 @@ class Record:
     batch: tuple[Value, ...]
     batch_size: int | None
     loss_modules: frozenset[str]
+    drew_random: bool = False
+    strangers: tuple[Stranger, ...] = ()
+    is_short: bool = False
+    objectives: tuple[Objective, ...] = ()
+    num_trainable: int = 0
+    is_maximized: bool = False
+
+    @cached_property
+    def trained(self) -> frozenset[int]:
+        """Numbers of the calls that a trained loss depends on through a gradient."""
+        return frozenset(call.number for loss in self.losses for call in ancestors(loss, with_grad=True))
+
+    @cached_property
+    def taken_by(self) -> Mapping[int, Sequence[Call]]:
+        """The calls that take what a call has made, each once, in order, by its number."""
+        table: dict[int, list[Call]] = defaultdict(list)
+        for call in self.calls:
+            for number in {value.call.number for value in call.inputs if value.call is not None}:
+                table[number].append(call)
+        return defaultdict(list, table)

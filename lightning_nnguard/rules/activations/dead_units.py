@@ -43,7 +43,7 @@ class DeadUnits(Rule[DeadUnitsSeen]):
     severity: ClassVar[Severity] = Severity.WARNING
     why: ClassVar[str] = "a unit that never fires has a gradient of exactly zero, so it cannot come back"
     fix: ClassVar[str] = "lower the learning rate, check initialisation and input scale, or use LeakyReLU, GELU or SiLU"
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG303", "NNG401", "NNG702"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG212", "NNG303", "NNG401", "NNG702", "NNG706"})
 
     max_dead_fraction: float = threshold(0.5, "largest healthy share of units that were never positive, in a large layer", high=1.0)
     min_num_samples: float = threshold(1000, "distinct samples that must have been seen", low=1)

@@ -40,7 +40,9 @@ class ExplodingGradient(Rule[GradientNormSeen]):
     severity: ClassVar[Severity] = Severity.WARNING
     why: ClassVar[str] = "one such step undoes many good ones, and several in a row end in divergence"
     fix: ClassVar[str] = "clip gradients (gradient_clip_val=1.0), lower the learning rate, or look at the batches of these steps"
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG303", "NNG401", "NNG702"})
+    explained_by: ClassVar[frozenset[str]] = frozenset(
+        {"NNG101", "NNG118", "NNG209", "NNG212", "NNG221", "NNG303", "NNG401", "NNG702", "NNG706"}
+    )
 
     max_growth: float = threshold(10, "largest healthy norm, in medians of the norms before", low=1)
     max_deviation: float = threshold(20, "largest healthy distance from the median, in median absolute deviations")

@@ -51,6 +51,17 @@ class LossNotDecreasing(Rule[LossSeen]):
     explained_by: ClassVar[frozenset[str]] = frozenset(
         {
             "NNG101",
+            "NNG118",
+            "NNG203",
+            "NNG205",
+            "NNG207",
+            "NNG208",
+            "NNG210",
+            "NNG212",
+            "NNG213",
+            "NNG221",
+            "NNG222",
+            "NNG227",
             "NNG301",
             "NNG302",
             "NNG303",
@@ -61,6 +72,7 @@ class LossNotDecreasing(Rule[LossSeen]):
             "NNG501",
             "NNG502",
             "NNG503",
+            "NNG513",
             "NNG702",
             "NNG704",
         }

@@ -40,9 +40,10 @@ class UpdateTooSmall(Rule[UpdateProfileSeen]):
     why: ClassVar[str] = "at this pace the weights do not change within the run, so nothing is learned"
     fix: ClassVar[str] = "raise the learning rate tenfold, and check that the scheduler does not start or end near 0"
     gated: ClassVar[bool] = True
-    explained_by: ClassVar[frozenset[str]] = frozenset(
-        {"NNG101", "NNG301", "NNG303", "NNG304", "NNG401", "NNG402", "NNG405", "NNG503", "NNG702"}
-    )
+    explained_by: ClassVar[frozenset[str]] = frozenset({
+        "NNG101", "NNG203", "NNG205", "NNG207", "NNG212", "NNG222", "NNG301", "NNG303", "NNG304", "NNG401", "NNG402", "NNG405",
+        "NNG503", "NNG513", "NNG702",
+    })  # fmt: skip
 
     min_ratio: float = threshold(1e-4, "smallest healthy value of the model's largest median of norm(update) / norm(weight)")
     min_span: float = threshold(50, "steps that the medians must cover")

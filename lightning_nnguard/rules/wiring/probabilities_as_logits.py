@@ -8,10 +8,10 @@ from typing import ClassVar
 from lightning_nnguard.finding import Finding, Severity
 from lightning_nnguard.observation import LossCallSeen
 from lightning_nnguard.rules.rule import Rule, threshold
-from lightning_nnguard.rules.wording import loss_call
+from lightning_nnguard.rules.wording import loss_call, made_by
 
 #: Functions that make probabilities; "" stands for a call that nobody saw.
-_BOUNDED = frozenset({"sigmoid", "softmax", "hardsigmoid", "clamp", ""})
+_BOUNDED = frozenset({"sigmoid", "softmax", "hardsigmoid", ""})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class ProbabilitiesAsLogits(Rule[LossCallSeen]):
         if seen.function != "binary_cross_entropy_with_logits" or seen.num_values < self.min_values:
             return None
         # The few outputs of a fresh linear layer may all lie between 0 and 1, too: what made them decides.
-        if seen.input_function in _BOUNDED and seen.input_min >= 0 and seen.input_max <= 1:
+        if (seen.input_function in _BOUNDED or _is_cut(seen)) and seen.input_min >= 0 and seen.input_max <= 1:
             what = f"{seen.num_values} values all lie between {seen.input_min:.3g} and {seen.input_max:.3g}"
             return self._found(seen, what, num_values=seen.num_values, min_values=self.min_values)
         return None
@@ -71,9 +71,14 @@ class ProbabilitiesAsLogits(Rule[LossCallSeen]):
         return None
 
     def _found(self, seen: LossCallSeen, what: str, *, severity: Severity | None = None, **numbers: float) -> Finding:
-        made_by = f"; made by {seen.input_source}" if seen.input_source else ""
         evidence: dict[str, float | int | str] = {
             "function": seen.function, "input_function": seen.input_function, "input_min": seen.input_min,
             "input_max": seen.input_max, "max_sum_error": self.max_sum_error, **numbers,
         }  # fmt: skip
-        return self.finding(seen, f"{loss_call(seen)} got probabilities: {what}{made_by}", evidence=evidence, severity=severity)
+        message = f"{loss_call(seen)} got probabilities: {what}{made_by(seen)}"
+        return self.finding(seen, message, evidence=evidence, severity=severity)
+
+
+def _is_cut(seen: LossCallSeen) -> bool:
+    """Return whether the input can only lie between 0 and 1, as after `clamp(0, 1)`."""
+    return seen.input_low is not None and seen.input_high is not None and 0 <= seen.input_low <= seen.input_high <= 1

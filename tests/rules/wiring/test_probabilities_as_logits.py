@@ -36,6 +36,10 @@ def test_names_a_sigmoid_before_bce_with_logits():
     speaks(RULE, loss_call(**SIGMOID), "64 values all lie between 0.2 and 0.8")
 
 
+def test_names_a_clamp_before_bce_with_logits():
+    speaks(RULE, loss_call(**{**SIGMOID, "input_function": "clamp", "input_low": 0.0, "input_high": 1.0}), "64 values")
+
+
 def test_log_probabilities_are_only_mentioned():
     speaks(RULE, loss_call(**LOG_SOFTMAX), "log-probabilities", severity=Severity.INFO)
 
@@ -52,10 +56,26 @@ def test_log_probabilities_are_only_mentioned():
         loss_call(**{**LOG_SOFTMAX, "input_function": "linear"}),
         loss_call(**{**SIGMOID, "input_max": 1.1}),
         loss_call(**{**SIGMOID, "input_function": "linear"}),
+        loss_call(**{**SIGMOID, "input_function": "parameter"}),
+        loss_call(**{**SIGMOID, "input_function": "clamp", "input_low": 0.0}),
         loss_call(**{**SIGMOID, "num_values": 63}),
         loss_call(**{**SIGMOID, "function": "binary_cross_entropy"}),
     ],
-    ids=["logits", "sums", "negative", "rows", "one class", "nll", "linear", "above one", "fresh head", "values", "bce"],
+    ids=[
+        "logits",
+        "sums",
+        "negative",
+        "rows",
+        "one class",
+        "nll",
+        "linear",
+        "above one",
+        "fresh head",
+        "parameter",
+        "cut below",
+        "values",
+        "bce",
+    ],
 )
 def test_silent(seen):
     silent(RULE, seen)

@@ -5,13 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lightning_nnguard.observation import LossCallSeen, Seen
+from lightning_nnguard.observation import (
+    BroadcastSeen,
+    ChoiceSeen,
+    ConvolutionInputSeen,
+    LossCallSeen,
+    NormCallSeen,
+    ObjectiveSeen,
+    RandomEvaluationSeen,
+    RunningStatisticsSeen,
+    Seen,
+    SoftmaxSeen,
+    StackedLayersSeen,
+    UnregisteredParameterSeen,
+    WholeLossSeen,
+)
+from lightning_nnguard.probe.audit.readers.broadcasts import broadcasts
+from lightning_nnguard.probe.audit.readers.choices import choices, softmaxes
+from lightning_nnguard.probe.audit.readers.layers import convolution_inputs, norm_calls, stacked_layers
 from lightning_nnguard.probe.audit.readers.loss_calls import loss_calls
+from lightning_nnguard.probe.audit.readers.objectives import objectives
+from lightning_nnguard.probe.audit.readers.random_evaluations import random_evaluations
+from lightning_nnguard.probe.audit.readers.running_statistics import running_statistics
+from lightning_nnguard.probe.audit.readers.unregistered import unregistered_parameters
+from lightning_nnguard.probe.audit.readers.whole_losses import whole_losses
 from lightning_nnguard.probe.audit.record import Record
 
 Reader = Callable[[Record], Sequence[Any]]
 
 #: What is seen -> its reader.
 READERS: Mapping[type[Seen], Reader] = {
+    BroadcastSeen: broadcasts,
     LossCallSeen: loss_calls,
+    ObjectiveSeen: objectives,
+    WholeLossSeen: whole_losses,
+    RandomEvaluationSeen: random_evaluations,
+    RunningStatisticsSeen: running_statistics,
+    ChoiceSeen: choices,
+    ConvolutionInputSeen: convolution_inputs,
+    NormCallSeen: norm_calls,
+    SoftmaxSeen: softmaxes,
+    StackedLayersSeen: stacked_layers,
+    UnregisteredParameterSeen: unregistered_parameters,
 }

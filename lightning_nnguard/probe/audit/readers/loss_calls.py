@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from math import log
 
 from lightning_nnguard.observation import LossCallSeen
-from lightning_nnguard.probe.audit.graph import NOISE, PASSING, ancestors, origin
+from lightning_nnguard.probe.audit.call import Call, Value
+from lightning_nnguard.probe.audit.copying import copied
+from lightning_nnguard.probe.audit.graph import NOISE, PASSING, first, origin, roots
 from lightning_nnguard.probe.audit.losses import LossFact
+from lightning_nnguard.probe.audit.ranges import reach
 from lightning_nnguard.probe.audit.record import Record
 
 
 def loss_calls(record: Record) -> Sequence[LossCallSeen]:
     """Return one observation for each measured call of a loss function."""
-    trained = {call.number for loss in record.losses for call in ancestors(loss, with_grad=True)}
-    seen = []
-    for call in record.calls:
-        fact = call.fact
-        if not isinstance(fact, LossFact) or len(call.inputs) < 2:
-            continue
-        source, target = call.argument(0, "input"), call.argument(1, "target")
-        made_by = origin(source, PASSING | NOISE)
-        seen.append(
-            LossCallSeen(
-                where=call.where, step=record.at.step, epoch=record.at.epoch, stage=record.stage, function=call.function,
-                source=call.source, is_trained=call.number in trained,
-                input_source=made_by.source if made_by else None, input_function=made_by.function if made_by else "",
-                num_rows=fact.num_rows, num_values=fact.num_values, input_min=fact.input_min, input_max=fact.input_max,
-                max_sum_error=fact.max_sum_error, max_log_sum_error=fact.max_log_sum_error, input_shape=source.shape,
-                target_shape=target.shape, target_dtype=target.dtype, target_min=fact.target_min, target_max=fact.target_max,
-                target_mean=fact.target_mean, target_std=fact.target_std, num_targets=fact.num_targets,
-                num_ignored=fact.num_ignored, ignore_index=fact.ignore_index,
-            )
-        )  # fmt: skip
-    return seen
+    measured = [(call, call.fact) for call in record.calls if isinstance(call.fact, LossFact)]
+    num_trained = sum(call.number in record.trained for call, _ in measured)
+    return [_seen(record, call, fact, num_trained) for call, fact in measured]
+
+
+def _seen(record: Record, call: Call, fact: LossFact, num_trained: int) -> LossCallSeen:
+    source, target = call.argument(0, "input"), call.argument(1, "target")
+    made_by, shaped_by, copy = origin(source, PASSING | NOISE), origin(source), copied(source, fact)
+    low, high = reach(shaped_by) if shaped_by else (None, None)
+    return LossCallSeen(
+        where=call.where, step=record.at.step, epoch=record.at.epoch, stage=record.stage, function=call.function,
+        source=call.source, reduction=fact.reduction, is_weighted=fact.is_weighted, value=fact.value,
+        is_trained=call.number in record.trained, num_trained=num_trained,
+        input_source=made_by.source if made_by else None, input_function=_function(source, made_by),
+        input_low=low, input_high=high, num_rows=fact.num_rows, num_values=fact.num_values, input_min=fact.input_min,
+        input_max=fact.input_max, input_mean=fact.input_mean, max_sum_error=fact.max_sum_error,
+        max_log_sum_error=fact.max_log_sum_error, input_shape=source.shape, target_shape=target.shape, target_dtype=target.dtype,
+        target_min=fact.target_min, target_max=fact.target_max, target_low=fact.target_low, target_high=fact.target_high,
+        target_mean=fact.target_mean, target_std=fact.target_std, num_targets=fact.num_targets, num_ignored=fact.num_ignored,
+        ignore_index=fact.ignore_index, target_entropy=_entropy(fact), is_target_made=is_made(target),
+        copied_fraction=copy.fraction, num_copyable=copy.num_positions,
+    )  # fmt: skip
+
+
+def _function(source: Value, made_by: Call | None) -> str:
+    if made_by is not None:
+        return made_by.function
+    return "parameter" if first(source, PASSING | NOISE).is_parameter else ""
+
+
+def is_made(target: Value) -> bool:
+    """Return whether the model has made a target: a gradient flows to it, or it was computed from parameters."""
+    return target.requires_grad or any(root.is_parameter for root in roots(target))
+
+
+def _entropy(fact: LossFact) -> float:
+    counts = Counter(each for each in fact.targets if each != fact.ignore_index)
+    total = counts.total()
+    return sum(count / total * log(total / count) for count in counts.values())

@@ -1,0 +1,128 @@
+"""Softmax, and choices of the largest value: along which dimension, of what, and what for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning_nnguard.observation import ChoiceSeen, SoftmaxSeen
+from lightning_nnguard.probe.audit.call import Call, Value
+from lightning_nnguard.probe.audit.graph import NOISE, PASSING, first, roots, unmoved
+from lightning_nnguard.probe.audit.layers import Layer, layer_of
+from lightning_nnguard.probe.audit.losses import LOSSES, OVER_CLASSES
+from lightning_nnguard.probe.audit.record import Record
+
+_SOFTMAX = frozenset({"softmax", "log_softmax"})
+#: Where the dimension stands among the arguments.
+_CHOICES = {"argmax": 1, "max": 1, "topk": 2}
+#: Between softmax and a loss.
+_LOGARITHM = PASSING | {"log", "clamp", "clamp_min"}
+#: Between a layer and a choice: what leaves the largest value the largest.
+_MONOTONE = PASSING | NOISE | _SOFTMAX | {"sigmoid", "tanh", "exp", "log", "logsigmoid"}
+_COMBINING = frozenset({"add", "sub", "mul", "div", "matmul", "bmm", "mm", "einsum", "addcmul"})
+_COMPARING = frozenset({"eq", "ne"})
+
+
+def softmaxes(record: Record) -> Sequence[SoftmaxSeen]:
+    """Return one observation for each kind of softmax call."""
+    losses = _losses(record)
+    seen = []
+    for call in record.calls:
+        dim = _dimension(call, 1) if call.function in _SOFTMAX else None
+        if dim is None:
+            continue
+        source, loss = call.inputs[0], losses.get(call.number)
+        layer = _layer_before(source, PASSING | NOISE)
+        seen.append(
+            SoftmaxSeen(
+                where=call.where, step=record.at.step, epoch=record.at.epoch, stage=record.stage, function=call.function,
+                source=call.source, shape=source.shape, dim=dim, batch_size=record.batch_size,
+                layer=layer.call.function if layer else "", channel_dim=layer.channel_dim if layer else None,
+                is_combined=_is_combined(record, call), is_trained=call.number in record.trained,
+                loss=loss.function if loss else "", loss_source=loss.source if loss else None,
+                class_dim=min(1, len(source.shape) - 1) if loss and loss.function in OVER_CLASSES else None,
+                target_is_alike=loss is not None and _is_alike(loss.argument(1, "target"), dim),
+            )
+        )  # fmt: skip
+    return list(dict.fromkeys(seen))
+
+
+def _losses(record: Record) -> dict[int, Call]:
+    """Return the loss calls that take the result of a softmax, in its own shape, by the number of the softmax."""
+    table: dict[int, Call] = {}
+    for call in record.calls:
+        source = call.argument(0, "input") if call.function in LOSSES else None
+        maker = unmoved(source, _LOGARITHM).call if isinstance(source, Value) else None
+        if maker is not None and maker.function in _SOFTMAX:
+            table.setdefault(maker.number, call)
+    return table
+
+
+def _is_alike(target: object, dim: int) -> bool:
+    maker = unmoved(target, _LOGARITHM).call if isinstance(target, Value) else None
+    is_softmax = maker is not None and maker.function in _SOFTMAX and _dimension(maker, 1) == dim
+    return is_softmax and not _is_learned(target)
+
+
+def _is_learned(value: object) -> bool:
+    """Return whether a parameter has had a part in a value."""
+    return isinstance(value, Value) and any(root.is_parameter for root in roots(value))
+
+
+def _is_combined(record: Record, call: Call) -> bool:
+    waiting = [call]
+    for maker in waiting:
+        for taker in record.taken_by[maker.number]:
+            others = [value for value in taker.inputs if value.call is not maker]
+            if taker.function in _COMBINING and any(map(_is_learned, others)):
+                return True
+            if taker.function in _LOGARITHM | NOISE:
+                waiting.append(taker)
+    return False
+
+
+def choices(record: Record) -> Sequence[ChoiceSeen]:
+    """Return one observation for each kind of choice among the values that a layer has made."""
+    seen = []
+    for call in record.calls:
+        place = _CHOICES.get(call.function)
+        if place is None or not call.inputs:
+            continue
+        source = call.inputs[0]
+        dim = _dimension(call, place, default=-1 if call.function == "topk" else None)
+        layer = _layer_before(source, _MONOTONE) if source.is_floating else None
+        if dim is None or layer is None:
+            continue
+        seen.append(
+            ChoiceSeen(
+                where=call.where, step=record.at.step, epoch=record.at.epoch, stage=record.stage, function=call.function,
+                source=call.source, shape=source.shape, dim=dim, batch_size=record.batch_size, layer=layer.call.function,
+                layer_path=layer.call.where, channel_dim=layer.channel_dim,
+                is_compared=source.shape[dim] == 1 and _is_compared(record, call),
+            )
+        )  # fmt: skip
+    return list(dict.fromkeys(seen))
+
+
+def _is_compared(record: Record, choice: Call) -> bool:
+    """Return whether the indices are compared with something, or combined with integers of the batch."""
+    for call in record.calls[choice.number + 1 :]:
+        indices = [value for value in call.inputs if value.dtype == "int64" and first(value).call is choice]
+        if indices and call.function not in PASSING:
+            others = [value for value in call.inputs if value not in indices and not value.is_floating]
+            if call.function in _COMPARING or any(root in record.batch for other in others for root in roots(other)):
+                return True
+    return False
+
+
+def _layer_before(value: Value, through: frozenset[str]) -> Layer | None:
+    """Return the layer that made a value, when nothing was reshaped or moved since."""
+    return layer_of(unmoved(value, through).call)
+
+
+def _dimension(call: Call, position: int, default: int | None = None) -> int | None:
+    """Return the dimension that a call names, from 0 on; None when it names none or its input has none."""
+    dim = call.argument(position, "dim", default)
+    num_dims = len(call.inputs[0].shape) if call.inputs else 0
+    if isinstance(dim, bool) or not isinstance(dim, int) or not -num_dims <= dim < num_dims:
+        return None
+    return dim % num_dims

@@ -1,0 +1,64 @@
+"""Compiled models: evaluation is audited without the compiler, a few times, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.running import run_module
+
+Shown = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    ended = run_module("tests.callbacks.compiled_runs", folder=tmp_path_factory.mktemp("compiled"))
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    content: Shown = json.loads(ended.stdout)
+    return content
+
+
+@pytest.mark.parametrize("program", ["part", "whole", "in place", "noisy", "broken", "validated"])
+def test_a_fault_within_compiled_code_is_named_from_the_first_batch_of_validation(shown: Shown, program: str) -> None:
+    code, step, message = shown[program]["findings"][0]
+    assert (code, step) == ("NNG208", 0)
+    assert re.search(r"made by \w+\.py:\d+, `self(.net\(x\)|\(batch\[0\]\).softmax\(1\))`", message), message
+
+
+@pytest.mark.parametrize(("guarded", "bare"), [("part", "bare"), ("whole", "whole, bare")])
+def test_weights_random_state_and_graphs_are_those_of_a_run_without_guard(shown: Shown, guarded: str, bare: str) -> None:
+    assert shown[bare]["findings"] == []
+    assert shown[bare]["graphs"] == 2  # in train mode and in eval mode
+    for part in ("state", "random", "graphs"):
+        assert shown[guarded][part] == shown[bare][part], part
+
+
+def test_evaluation_runs_without_the_compiler_at_first_and_when_steps_have_doubled(shown: Shown) -> None:
+    assert shown["part"]["steps"] == [0, 109]
+    assert any("runs without the compiler" in note for note in shown["part"]["notes"])
+    assert not any("not audited" in note for note in shown["part"]["notes"])
+
+
+def test_evaluation_that_draws_random_numbers_is_only_audited_in_the_sanity_check(shown: Shown) -> None:
+    assert shown["noisy"]["steps"] == [0]
+    assert [code for code, *_ in shown["noisy"]["findings"]] == ["NNG208", "NNG605"]
+    assert any("not audited" in note for note in shown["noisy"]["notes"])
+
+
+def test_without_a_sanity_check_nobody_knows(shown: Shown) -> None:
+    assert shown["not rehearsed"]["steps"] == []
+    assert shown["not rehearsed"]["findings"] == []
+    assert any("not audited" in note for note in shown["not rehearsed"]["notes"])
+
+
+def test_the_compiler_is_back_after_an_exception(shown: Shown) -> None:
+    assert shown["broken"]["error"] == "theirs"
+    assert shown["broken"]["steps"] == [0]
+
+
+def test_the_compiler_is_back_after_each_run(shown: Shown) -> None:
+    for program, after in shown.items():
+        assert (after["stance"], after["num_modes"]) == ("default", 0), program

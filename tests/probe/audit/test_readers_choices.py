@@ -1,0 +1,197 @@
+"""What the readers see of softmax and of choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_nnguard.observation import ChoiceSeen, SoftmaxSeen
+from lightning_nnguard.probe.audit.readers.choices import choices, softmaxes
+from tests.probe.audit.recording import Net, record
+
+X, Y = torch.randn(8, 6), torch.randint(0, 3, (8,))
+TOKENS = torch.randn(8, 5, 6)
+
+
+def softmax_calls(forward: Callable[..., Tensor], *batch: Tensor, stage: str = "train", **parts: nn.Module) -> list[SoftmaxSeen]:
+    model = Net(forward, **parts)
+    return list(softmaxes(record(model, model, *batch, stage=stage)))
+
+
+def choice_calls(forward: Callable[..., Tensor], *batch: Tensor, **parts: nn.Module) -> list[ChoiceSeen]:
+    model = Net(forward, **parts)
+    return list(choices(record(model, model, *batch, stage="validate")))
+
+
+# -- softmax
+
+
+def test_softmax_before_a_loss():
+    (seen,) = softmax_calls(lambda self, x, y: F.nll_loss(F.log_softmax(self.a(x), dim=0), y), X, Y, a=nn.Linear(6, 3))
+    assert (seen.where, seen.function, seen.shape, seen.dim, seen.batch_size) == ("Net", "log_softmax", (8, 3), 0, 8)
+    assert (seen.layer, seen.channel_dim, seen.is_combined, seen.is_trained) == ("linear", 1, False, True)
+    assert (seen.loss, seen.class_dim, seen.target_is_alike) == ("nll_loss", 1, False)
+    assert "F.log_softmax(self.a(x), dim=0)" in seen.source
+    assert "F.nll_loss(" in seen.loss_source
+
+
+@pytest.mark.parametrize(
+    "softmax",
+    [
+        lambda x: F.softmax(x, -2),
+        lambda x: F.softmax(x, dim=0),
+        lambda x: x.softmax(0),
+        lambda x: torch.softmax(x, dim=-2),
+        lambda x: nn.Softmax(0)(x),
+        lambda x: torch.special.softmax(x, 0),
+    ],
+)
+def test_however_it_is_written(softmax):
+    (seen,) = softmax_calls(lambda self, x: F.mse_loss(softmax(self.a(x)), torch.ones(8, 3)), X, a=nn.Linear(6, 3))
+    assert (seen.function, seen.dim, seen.loss, seen.class_dim) == ("softmax", 0, "mse_loss", None)
+
+
+@pytest.mark.parametrize(
+    ("between", "loss"),
+    [
+        (lambda p: p.log(), "nll_loss"),
+        (lambda p: p.clamp(min=1e-6).log(), "nll_loss"),
+        (lambda p: p.float().contiguous(), "nll_loss"),
+        (lambda p: p @ torch.eye(3), ""),
+        (lambda p: p.T.reshape(8, 3), ""),
+        (lambda p: p.flip(0), ""),
+    ],
+    ids=["log", "clamped", "same", "product", "turned", "flipped"],
+)
+def test_only_a_logarithm_lies_between_softmax_and_its_loss(between, loss):
+    (seen,) = softmax_calls(lambda self, x, y: F.nll_loss(between(F.softmax(self.a(x), 1)), y), X, Y, a=nn.Linear(6, 3))
+    assert seen.loss == loss
+
+
+def test_a_turned_matrix_has_its_classes_elsewhere():
+    (seen,) = softmax_calls(lambda self, x, y: F.nll_loss(F.log_softmax(self.a(x).T, dim=0).T, y), X, Y, a=nn.Linear(6, 3))
+    assert (seen.loss, seen.layer, seen.channel_dim) == ("", "", None)
+
+
+@pytest.mark.parametrize(
+    ("target", "is_alike"),
+    [
+        (lambda self, x: F.softmax(x[:, :3], 0), True),
+        (lambda self, x: F.softmax(x[:, :3], 1), False),
+        (lambda self, x: x[:, :3].abs(), False),
+        (lambda self, x: F.softmax(self.b(x), 0), False),
+    ],
+    ids=["list", "classes", "data", "teacher"],
+)
+def test_targets_that_run_over_the_samples_too(target, is_alike):
+    def forward(self: Net, x: Tensor) -> Tensor:
+        return F.kl_div(F.log_softmax(self.a(x), 0), target(self, x), reduction="sum")
+
+    seen = softmax_calls(forward, X, a=nn.Linear(6, 3), b=nn.Linear(6, 3).requires_grad_(False))
+    (student,) = (each for each in seen if each.function == "log_softmax")
+    assert (student.loss, student.is_trained, student.target_is_alike) == ("kl_div", True, is_alike)
+    assert not any(each.is_trained or each.loss for each in seen if each is not student)
+
+
+@pytest.mark.parametrize(
+    ("use", "is_combined"),
+    [
+        (lambda self, w, x: (w * self.b(x)).sum(), True),
+        (lambda self, w, x: (w.transpose(1, 2) @ self.b(x)).sum(), True),
+        (lambda self, w, x: torch.einsum("btk,btd->bd", F.dropout(w, 0.1), self.b(x)).sum(), True),
+        (lambda self, w, x: (w * x).sum(), False),
+        (lambda self, w, x: (w - 1).square().mean(), False),
+        (lambda self, w, x: (w * self.c(x)[0]).sum(), True),
+    ],
+    ids=["product", "attention", "einsum", "data", "loss", "recurrent"],
+)
+def test_weights_are_combined_with_what_layers_have_made(use, is_combined):
+    def forward(self: Net, x: Tensor) -> Tensor:
+        return use(self, F.softmax(self.a(x), dim=-1), x)
+
+    (seen,) = softmax_calls(forward, TOKENS, a=nn.Linear(6, 1), b=nn.Linear(6, 6), c=nn.GRU(6, 4, batch_first=True))
+    assert (seen.is_combined, seen.shape, seen.dim, seen.channel_dim) == (is_combined, (8, 5, 1), 2, 2)
+
+
+def test_convolutions_have_their_channels_in_dimension_1():
+    images = torch.randn(8, 3, 9, 9)
+    (seen,) = softmax_calls(lambda self, x: F.softmax(self.a(x), dim=1).sum(), images, a=nn.Conv2d(3, 1, 3))
+    assert (seen.layer, seen.channel_dim, seen.shape, seen.dim) == ("conv2d", 1, (8, 1, 7, 7), 1)
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice for softmax")
+def test_without_a_named_dimension_nothing_is_said():
+    assert softmax_calls(lambda self, x: F.softmax(self.a(x)).sum(), X, a=nn.Linear(6, 3)) == []
+
+
+def test_many_alike_are_one():
+    def forward(self: Net, x: Tensor) -> Tensor:
+        return sum(F.softmax(self.a(x), dim=1).sum() for _ in range(3))  # type: ignore[return-value]
+
+    assert len(softmax_calls(forward, X, a=nn.Linear(6, 3))) == 1
+
+
+def test_evaluation_trains_nothing():
+    (seen,) = softmax_calls(lambda self, x: F.softmax(self.a(x), dim=1), X, stage="test", a=nn.Linear(6, 3))
+    assert (seen.stage, seen.is_trained) == ("test", False)
+
+
+# -- choices
+
+
+def test_an_argmax_over_logits():
+    (seen,) = choice_calls(lambda self, x, y: (self.a(x).argmax(1) == y).float().mean(), X, Y, a=nn.Linear(6, 3))
+    assert (seen.where, seen.stage, seen.function, seen.shape, seen.dim) == ("Net", "validate", "argmax", (8, 3), 1)
+    assert (seen.layer, seen.layer_path, seen.channel_dim, seen.is_compared) == ("linear", "a", 1, False)
+    assert "self.a(x).argmax(1)" in seen.source
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: x.argmax(dim=-1),
+        lambda x: x.softmax(1).argmax(1),
+        lambda x: x.sigmoid().max(1).indices,
+        lambda x: torch.max(x, 1)[1].view(-1),
+        lambda x: x.topk(1, dim=1)[1][:, 0],
+        lambda x: x.topk(1).indices.squeeze(),
+    ],
+)
+def test_the_indices_are_compared(choose):
+    (seen,) = choice_calls(lambda self, x, y: (choose(self.a(x)) == y).float().mean(), X, Y, a=nn.Linear(6, 1))
+    assert (seen.shape, seen.dim, seen.channel_dim, seen.is_compared) == ((8, 1), 1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("use", "is_compared"),
+    [
+        (lambda x, y: x.argmax(1) + 3 * y, True),
+        (lambda x, y: x.argmax(1) + 1, False),
+        (lambda x, y: x.max(1).values == y, False),
+        (lambda x, y: x.max(1).values + y, False),
+    ],
+    ids=["with the batch", "alone", "values", "values and batch"],
+)
+def test_what_counts_as_compared(use, is_compared):
+    (seen,) = choice_calls(lambda self, x, y: use(self.a(x), y), X, Y, a=nn.Linear(6, 1))
+    assert seen.is_compared is is_compared
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda self, x: x.argmax(1),
+        lambda self, x: self.a(x).argmax(),
+        lambda self, x: self.a(x).max(),
+        lambda self, x: self.a(x).view(1, -1).argmax(1),
+        lambda self, x: self.a(x).to(torch.int64).argmax(1),
+        lambda self, x: (self.a(x) > 0).float().argmax(1),
+    ],
+    ids=["data", "over all", "largest", "reshaped", "integers", "something else"],
+)
+def test_no_choice_among_outputs(forward):
+    assert choice_calls(forward, X, a=nn.Linear(6, 1)) == []
