@@ -75,7 +75,7 @@ RUNS = (
     Run(
         name="left-out-layer",
         story="the hidden layer is in no optimizer",
-        wanted="NNG503",
+        wanted="NNG203",
         epochs=5,
         model={"leave_out_hidden": True},
     ),

@@ -37,8 +37,8 @@ class GAN(L.LightningModule):
         self.automatic_optimization = False
         self.num_latents = num_latents
         self.generator = nn.Sequential(
-            nn.Linear(num_latents, width), nn.BatchNorm1d(width), nn.ReLU(),
-            nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(),
+            nn.Linear(num_latents, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(),
+            nn.Linear(width, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(),
             nn.Linear(width, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)),
         )  # fmt: skip
         self.discriminator = nn.Sequential(

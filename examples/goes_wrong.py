@@ -24,12 +24,12 @@ class Deep(L.LightningModule):
     """Eight hidden layers.
 
     Args:
-        between: Makes what stands behind each hidden layer.
+        block: Makes a hidden layer and what stands behind it.
     """
 
-    def __init__(self, between: Callable[[], list[nn.Module]]) -> None:
+    def __init__(self, block: Callable[[], list[nn.Module]]) -> None:
         super().__init__()
-        hidden = [layer for _ in range(8) for layer in (nn.Linear(64, 64), *between())]
+        hidden = [layer for _ in range(8) for layer in block()]
         self.layers = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 10))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -40,7 +40,7 @@ class Deep(L.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
 
-def train(title: str, between: Callable[[], list[nn.Module]], *, epochs: int) -> list[Finding]:
+def train(title: str, block: Callable[[], list[nn.Module]], *, epochs: int) -> list[Finding]:
     """Train a model and return what was found."""
     print(f"\n== {title}", flush=True)
     L.seed_everything(0, verbose=False)
@@ -48,7 +48,7 @@ def train(title: str, between: Callable[[], list[nn.Module]], *, epochs: int) ->
     trainer = L.Trainer(callbacks=[guard], max_epochs=epochs, logger=False, accelerator="cpu", **QUIET)
     data = DigitsData()
     data.setup("fit")
-    trainer.fit(Deep(between), data.train_dataloader())
+    trainer.fit(Deep(block), data.train_dataloader())
     return guard.findings
 
 
@@ -56,8 +56,12 @@ def main(fast: Annotated[bool, typer.Option(help="Train 5 epochs instead of 10."
     """Train wrong, then right."""
     quieten()
     epochs = 5 if fast else 10
-    wrong = train("eight sigmoid layers", lambda: [nn.Sigmoid()], epochs=epochs)
-    right = train("the same with normalisation and ReLU", lambda: [nn.BatchNorm1d(64), nn.ReLU()], epochs=epochs)
+    wrong = train("eight sigmoid layers", lambda: [nn.Linear(64, 64), nn.Sigmoid()], epochs=epochs)
+    right = train(
+        "the same with normalisation and ReLU",
+        lambda: [nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU()],  # the norm takes a bias out again
+        epochs=epochs,
+    )
     print(f"\nbefore: {', '.join(f'{each.code} {each.name}' for each in wrong)}; after: {len(right)} findings")
 
 

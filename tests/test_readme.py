@@ -30,7 +30,5 @@ def test_rules_of_a_drop_in(callback: str) -> None:
 
 
 def test_rules_of_the_whole() -> None:
-    elsewhere = set().union(*(codes_of(name) for name in TABLE if name != "NNGuard"))
     assert codes_of("NNGuard") == {rule.code for rule in all_rules()}
-    assert TABLE["NNGuard"].startswith(f"all {len(all_rules())},")
-    assert set(re.findall(r"NNG\d{3}", TABLE["NNGuard"])) == codes_of("NNGuard") - elsewhere
+    assert TABLE["NNGuard"].startswith(f"all {len(all_rules())} of ")

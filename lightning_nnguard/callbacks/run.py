@@ -168,14 +168,14 @@ class GuardRun:
 
     def tell_set_up(self) -> None:
         """Take what is set up when the first batch is near: what was loaded, and what is monitored. Later calls do nothing."""
-        if self._inventory is None or self._has_told_set_up:
+        if self._has_told_set_up:
             return
         self._has_told_set_up = True
         at = self.at()
-        if self._loads is not None:
-            self._inventory.tell(self._loads.take(at))
-        if self._is_fit and MonitorSeen in self.monitor.wanted:
-            self._inventory.tell(monitors_of(self._trainer, at))
+        loads = self._loads.take(at) if self._loads is not None else ()
+        if self._inventory is not None:
+            watches = self._is_fit and MonitorSeen in self.monitor.wanted
+            self._inventory.tell([*loads, *(monitors_of(self._trainer, at) if watches else ())])
 
     def start_batch(self, batch: object, batch_index: int) -> None:
         """Begin a training batch."""

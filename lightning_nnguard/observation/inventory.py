@@ -15,7 +15,7 @@ class ParameterSeen(Seen):
         trainable: Whether it requires a gradient.
         num_optimizers: Optimizers that hold it.
         receives_gradient: Whether it had a gradient when an optimizer stepped or when the batch ended.
-        is_new: Whether it was not there yet when training began.
+        is_new: Whether no parameter had its name when training began.
         became_trainable: Whether it was frozen when training began, or at an earlier look, and is trainable now.
         is_written: Whether no optimizer holds it, but values of such parameters change: somebody moves them by hand.
         num_repeats: Steps in the batch that used the very gradient that the step of another optimizer had used before.

@@ -14,6 +14,7 @@ from lightning_nnguard.observation import AbsentGradientSeen, Seen
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.compiled import compiled_modules
+from lightning_nnguard.probe.fastpath import fused_layers
 from lightning_nnguard.probe.modules import Hook, Watched
 from lightning_nnguard.probe.names import clean_name
 from lightning_nnguard.probe.parameters import Parameters
@@ -81,9 +82,10 @@ class AbsentCollector:
         self.detach()
         if not self.has_absent:
             return
-        hidden = compiled_modules(self._model)
+        # A hook inside of a fused layer would turn off its fast path.
+        hidden = compiled_modules(self._model) | {id(part) for layer in fused_layers(self._model) for part in layer.modules()}
         for owner, path in {id(each[0]): each for each in map(self._owner, self._absent)}.values():
-            if owner is not self._model and id(owner) not in hidden:
+            if owner is not self._model and id(owner) not in hidden and not isinstance(owner, torch.jit.ScriptModule):
                 watched = Watched(module=owner, name=path, kind="", is_rectifier=False, is_weighted=False)
                 self._handles.append(owner.register_forward_hook(Hook(self, watched)))
                 self._hooked.add(id(owner))

@@ -41,5 +41,5 @@ def fused_layers(model: nn.Module) -> list[nn.Module]:
 
 
 def takes_fast_path(layer: nn.Module) -> bool:
-    """Return whether such a layer may take its fast path in a training step: in eval mode, or frozen and put into eval mode soon."""
+    """Return whether such a layer may take its fast path in a training step: it is in eval mode, or frozen and may get there."""
     return not layer.training or not any(each.requires_grad for each in layer.parameters())

@@ -229,7 +229,11 @@ class Probe:
         """Whether the watched parameters are those of the model; looked at only before the first batch."""
         if self._has_begun:
             return True
-        return [id(info.tensor) for info in self._parameters.infos] == [id(info.tensor) for info in parameters_of(self._model)]
+        before, now = self._parameters.infos, list(parameters_of(self._model))
+        if any(hasattr(info.tensor, "placements") for info in before):
+            # Sharding puts whole parameters in their place for as long as it needs them, and takes their storage away again.
+            return [info.name for info in before] == [info.name for info in now]
+        return [id(info.tensor) for info in before] == [id(info.tensor) for info in now]
 
     # -- training ------------------------------------------------------------------------------------------------------------
 
@@ -502,15 +506,17 @@ class Probe:
     def end_evaluation(self, stage: o.Stage, at: At) -> Sequence[o.Seen]:
         """End an evaluation and return what its audited batches showed; all ranks at once."""
         seen: list[o.Seen] = []
-        if self.modes is not None:
-            self.modes.stage = stage
-            seen += self.modes.merge(at)
-            self.modes.stage = "train"
-        if self._audit is not None:
-            seen += self._audit.merge()
-        if self._inventory is not None:
-            self._attempt("inventory", self._inventory.end_evaluation, stage, at)
-            seen += self._inventory.merge()
+        try:
+            if self.modes is not None:
+                self.modes.stage = stage
+                seen += self.modes.merge(at)
+                self.modes.stage = "train"
+        finally:  # the other ranks wait for this one's words, whatever went wrong with the modes
+            if self._audit is not None:
+                seen += self._audit.merge()
+            if self._inventory is not None:
+                self._attempt("inventory", self._inventory.end_evaluation, stage, at)
+                seen += self._inventory.merge()
         return seen
 
     # -- end -----------------------------------------------------------------------------------------------------------------

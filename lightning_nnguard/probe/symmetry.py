@@ -105,9 +105,9 @@ def _unit_dims(model: nn.Module, parameters: Parameters) -> Iterator[tuple[int, 
     """
     dims: dict[int, int] = {}
     for module in model.modules():
-        weight = module._parameters.get("weight")
-        if weight is not None:
-            dims[id(weight)] = int(isinstance(module, _ConvTransposeNd))
+        for name, parameter in module.named_parameters(recurse=False):
+            if name == "weight":
+                dims[id(parameter)] = int(isinstance(module, _ConvTransposeNd))
     for index, info in enumerate(parameters.infos):
         dim = dims.get(id(info.tensor))
         if dim is None or not parameters.is_matrix[index] or hasattr(info.tensor, "to_local") or info.tensor.dtype.itemsize < 2:

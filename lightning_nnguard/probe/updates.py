@@ -74,7 +74,7 @@ class UpdateCollector:
         sources = []
         for index in self._turns[self._turn] if self._turns else ():
             source = local(self._parameters.infos[index].tensor.detach())
-            if source.numel():
+            if source.numel() and source.untyped_storage().size():  # sharding frees whole parameters that it does not need
                 buffer = self._buffers.get(index)
                 if buffer is None or buffer.shape != source.shape:
                     buffer = torch.empty_like(source)

@@ -11,6 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import BaseFinetuning
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_nnguard import Finding, NNGuard, NNGuardWarning
 from lightning_nnguard.observation import LossCallSeen, Seen
+from lightning_nnguard.probe import mode_losses
 from lightning_nnguard.probe.audit import audit as audit_module
 from lightning_nnguard.probe.audit.record import Record
 from lightning_nnguard.probe.audit.tape import Tape
@@ -198,6 +200,42 @@ def test_a_fault_is_told_once_and_bears_its_rank(build: type[Classifier], rank: 
     assert ranks[0].weights == ranks[1].weights
 
 
+class BlindInEval(Classifier):
+    """Sees nothing of its input in eval mode; talks to the other rank in each step when it is told to."""
+
+    talks = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if self.training else 0 * x)
+
+    def shared_step(self, batch: Any, stage: str) -> Tensor:
+        loss = super().shared_step(batch, stage)
+        if self.talks:
+            dist.all_reduce(loss.detach().clone())
+        return loss
+
+
+class Talks(BlindInEval):
+    talks = True
+
+
+def _measure_early() -> None:
+    mode_losses._FIRST_STEP = 8
+
+
+@pytest.mark.parametrize(("build", "names"), [(BlindInEval, ["train-eval-disagreement"]), (Talks, [])])
+def test_ranks_run_their_steps_again_without_each_other(build: type[Classifier], names: list[str], tmp_path: Path) -> None:
+    bare, guarded = tmp_path / "bare", tmp_path / "guarded"
+    bare.mkdir()
+    guarded.mkdir()
+    watch = guard("NNG607", thresholds={"NNG607": {"max_ratio": 1.0, "min_rise": 0.0}})
+    ranks = two_ranks(build, watch, guarded, train=loader(96), max_epochs=4, prepare=_measure_early)
+    without, _ = two_ranks(build, None, bare, train=loader(96), max_epochs=4)
+    assert ranks[0].names() == ranks[1].names() == names
+    assert ranks[0].weights == ranks[1].weights == without.weights
+    assert "note:" not in ranks[0].told
+
+
 # -- how often -------------------------------------------------------------------------------------------------------------------
 
 
@@ -302,10 +340,10 @@ def test_each_stage_is_audited_by_itself(records: list[Record]) -> None:
 def test_a_batch_that_was_skipped_is_made_up_for(records: list[Record]) -> None:
     class Skips(Classifier):
         def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
-            return -1 if self.current_epoch == 0 else None  # ends the epoch before its first batch
+            return -1 if self.current_epoch == 1 else None  # ends the epoch before its first batch, which was to be audited
 
-    fit(Skips(), guard(every_n_steps=1), max_epochs=2)
-    assert [(record.at.epoch, functions(record).count("cross_entropy")) for record in records] == [(1, 1)]
+    fit(Skips(), guard(every_n_steps=1), max_epochs=3)
+    assert [(record.at.epoch, functions(record).count("cross_entropy")) for record in records] == [(0, 1), (2, 1)]
 
 
 # -- what it leaves behind -------------------------------------------------------------------------------------------------------

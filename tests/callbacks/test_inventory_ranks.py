@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_nnguard import NNGuard, UpdateRatio
@@ -88,6 +90,26 @@ def test_told_once(build: Any, expected: list[Any], tmp_path: Path) -> None:
     ranks = fit(build, tmp_path)
     assert told(ranks) == expected
     assert ranks[0].told.count("why: ") == len(expected)
+
+
+class Sharded(Forgets):
+    """Shards its parameters, which come and go: after the sanity check whole ones stand in their place."""
+
+    is_made = False
+
+    def configure_model(self) -> None:
+        if not self.is_made:
+            self.is_made = True
+            for module in (self.forgotten, self.net):
+                fully_shard(module, mesh=self.device_mesh["data_parallel"])
+
+
+def test_sharded_parameters_are_told_apart_from_new_ones(tmp_path: Path) -> None:
+    strategy = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+    guard = UpdateRatio(every_n_steps=EVERY)
+    ranks = two_ranks(Sharded, guard, tmp_path, train=loader(96), validation=loader(32), max_epochs=2, strategy=strategy)
+    assert told(ranks) == [("NNG203", "forgotten.weight", None)]
+    assert ranks[0].findings[0]["severity"] == "warning"
 
 
 def test_an_unchanged_inventory_is_not_gathered_again(tmp_path: Path) -> None:

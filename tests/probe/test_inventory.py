@@ -390,7 +390,7 @@ def test_traces_know_what_is_new_what_was_frozen_and_what_moves() -> None:
     model[1].requires_grad_(True)
     model.append(nn.Linear(3, 3))
     traces.look()
-    found = {name: traces.of(each) for name, each in model.named_parameters()}
+    found = {name: traces.of(name) for name, _ in model.named_parameters()}
     assert [name for name, trace in found.items() if trace.is_new] == ["2.weight", "2.bias"]
     assert [name for name, trace in found.items() if trace.was_frozen] == ["1.weight", "1.bias"]
     assert found["0.weight"].values is None
@@ -410,11 +410,11 @@ def test_traces_keep_nothing_alive_and_take_nobody_for_another() -> None:
     model[0] = nn.Linear(3, 3)
     gc.collect()
     assert gone() is None
-    (stale,) = (trace for trace in traces._known.values() if trace.tensor() is None and trace.values.numel() == 9)
-    traces._known[id(model[0].weight)] = stale  # a new parameter may get the id of an old one
-    assert not stale.is_new
+    assert not traces.of("0.weight").moves()
     traces.look()
-    assert traces.of(model[0].weight).is_new
+    assert not traces.of("0.weight").moves()  # another parameter is no change of the first
+    model[0].weight.data += 1
+    assert traces.of("0.weight").moves()
 
 
 # -- optimizers that share -------------------------------------------------------------------------------------------------------

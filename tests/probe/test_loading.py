@@ -209,6 +209,17 @@ def test_the_guard_can_be_copied_and_pickled_while_it_listens() -> None:
     assert guard._error == ""
 
 
+def test_two_guards_stop_listening_when_the_first_batch_comes() -> None:
+    class Looks(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+            assert hooks_in(pl_module) == []
+
+    first, second = NNGuard(), NNGuard()
+    fit(Loads("setup"), first, second, Looks(), max_epochs=1)
+    assert "NNG223" in {finding.code for finding in first.findings}
+    assert second.findings == []
+
+
 def test_nobody_listens_for_rules_that_are_not_selected() -> None:
     class Looks(pl.Callback):
         def on_fit_start(self, trainer: Any, pl_module: Any) -> None:

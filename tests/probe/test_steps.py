@@ -26,10 +26,14 @@ class Rank:
     def __init__(self, net: nn.Module | None = None, calls: str = "clear backward step") -> None:
         torch.manual_seed(0)
         self.model = nn.ModuleDict({"net": net or nn.Linear(6, 3), "spare": nn.Linear(3, 3)})
+        self.watch_anew()
+        self.calls, self.step = calls.split(), -1
+
+    def watch_anew(self) -> None:
+        """Begin to watch the model as it is now."""
         self.optimizer = torch.optim.SGD(self.model.parameters(), 0.1, momentum=0.9)
         parameters = Parameters(self.model, Ranks())
         self.watch = StepWatch(self.model, parameters, KINDS, ranks=Ranks(), optimizers=lambda: [self.optimizer])
-        self.calls, self.step = calls.split(), -1
 
     def run(self, *, uses_spare: bool = False, sampled: bool = True) -> None:
         """Run a step, as in automatic optimisation."""
@@ -127,6 +131,32 @@ def test_what_is_frozen_for_a_step_alone_is_not_judged() -> None:
         rank.model.requires_grad_(thaws)
         frozen.end_batch()
         assert frozen.has_words != thaws
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_calls_are_watched_where_a_hook_changes_nothing() -> None:
+    spare = nn.ModuleDict(
+        {"layer": nn.TransformerEncoderLayer(4, 2, 4), "script": torch.jit.script(nn.Linear(2, 2)), "plain": nn.Linear(2, 2)}
+    )
+    rank = Rank(nn.Sequential(nn.Linear(6, 3)))
+    rank.model["spare"] = spare
+    rank.watch_anew()
+    hooked = set()
+    for _ in range(3):
+        rank.run()
+        rank.watch.start_batch()
+        hooked |= {
+            name
+            for name, each in rank.model.named_modules()
+            if not isinstance(each, torch.jit.ScriptModule) and each._forward_hooks
+        }
+        seen = rank.observed(rank.packed())
+    rank.watch.abandon()
+    assert hooked == {"spare.plain"}
+    assert not any(each._forward_hooks for each in spare["plain"].modules())
+    called = {each.where: each.was_called for each in of(AbsentGradientSeen, seen)}
+    assert called.pop("spare.plain.weight") is called.pop("spare.plain.bias") is False
+    assert set(called.values()) == {None}
 
 
 @pytest.mark.parametrize(("calls", "kind"), [("backward step", ClearingSeen), ("clear backward", NoStepSeen)])

@@ -24,7 +24,7 @@ MOVING = frozenset({
 #: Functions of single values, apart from simple arithmetic.
 ACTIVATIONS = frozenset({
     "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign", "tanh",
-    "sigmoid", "logsigmoid", "hardtanh", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink", "threshold",
+    "sigmoid", "log_sigmoid", "hardtanh", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink", "threshold",
 })  # fmt: skip
 POOLS = frozenset({f"{kind}_pool{n}d" for kind in ("max", "avg", "lp", "adaptive_max", "adaptive_avg") for n in (1, 2, 3)})
 #: Linear layers by another name.
@@ -89,8 +89,3 @@ def roots(value: Value) -> Iterator[Value]:
         yield value
     for call in ancestors(value):
         yield from (each for each in call.inputs if each.call is None)
-
-
-def takers(calls: tuple[Call, ...], of: Call) -> list[Call]:
-    """Return the calls that take a tensor that a call has made, in order."""
-    return [call for call in calls if any(value.call is of for value in call.inputs)]

@@ -21,8 +21,6 @@ ELEMENTWISE = frozenset({
     "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss",
 })  # fmt: skip
 LOSSES = OVER_CLASSES | ELEMENTWISE
-#: Losses whose third argument is a weight.
-_TAKE_WEIGHTS = OVER_CLASSES | {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
 #: Integers that are written down of each target and of each tensor of tokens, to be compared with each other.
 MAX_KEPT = 4096
 #: Values that quantiles are estimated from.
@@ -80,13 +78,13 @@ def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result:
     Args:
         name: The function.
         args: Its positional arguments.
-        kwargs: Its keyword arguments.
+        kwargs: Its keyword arguments; functions of `torch.nn.functional` get all but input and target as such.
         result: What it returned.
     """
     source, target = argument(args, dict(kwargs), 0, "input", None), argument(args, dict(kwargs), 1, "target", None)
     if not (isinstance(source, Tensor) and isinstance(target, Tensor) and isinstance(result, Tensor)):
         return None
-    if not (source.numel() and target.numel() and source.is_floating_point()) or source.is_meta or target.is_complex():
+    if not (_is_plain(source) and _is_plain(target) and source.is_floating_point()):
         return None
     rounding = torch.finfo(source.dtype).eps / 2
     source, goal = (each.detach().float().clamp(-_LARGEST, _LARGEST) for each in (source, target))
@@ -102,8 +100,7 @@ def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result:
     value, reduction = float(result.detach().float().mean()), kwargs.get("reduction", "mean")
     return LossFact(
         value=value if isfinite(value) else None, reduction=reduction if isinstance(reduction, str) else "mean",
-        is_weighted=argument(args, dict(kwargs), 2 if name in _TAKE_WEIGHTS else len(args), "weight", None) is not None,
-        num_values=source.numel(),
+        is_weighted=kwargs.get("weight") is not None, num_values=source.numel(),
         num_rows=source.numel() // source.shape[min(1, source.dim() - 1)] if sums is not None else source.numel(),
         input_min=low, input_max=high, input_mean=float(source.mean()),
         max_sum_error=None if sums is None else sums[0], max_log_sum_error=None if sums is None else sums[1],
@@ -123,9 +120,15 @@ def measure_tokens(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: obj
         result: What it returned.
     """
     tokens = args[0] if args else kwargs.get("input", kwargs.get("tensor"))
-    if not isinstance(tokens, Tensor) or tokens.is_meta or tokens.is_floating_point() or tokens.is_complex():
+    if not isinstance(tokens, Tensor) or not _is_plain(tokens) or tokens.is_floating_point():
         return None
     return TokenFact(shape=tuple(tokens.shape), tokens=_integers(tokens))
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor is dense, real, not empty, and there."""
+    is_dense = tensor.layout is torch.strided and not (tensor.is_nested or tensor.is_meta)
+    return is_dense and not tensor.is_complex() and tensor.numel() > 0
 
 
 def _class_sums(source: Tensor, rounding: float) -> tuple[float, float]:

@@ -154,13 +154,13 @@ class Inventory:
             if parameter.requires_grad and id(parameter) in received and not holders[id(parameter)]
         }
         # Whoever moves one of them (sharding, master copies, the user's own loop) may move all, some only by less than can be seen.
-        self._are_moved |= sum(self._traces.of(parameter).moves() for parameter in orphans.values()) > 0
+        self._are_moved |= sum(self._traces.of(name).moves() for name in orphans) > 0
         seen = [
             ParameterSeen(
                 where=name, step=_NOW.step, epoch=_NOW.epoch, trainable=parameter.requires_grad,
                 num_optimizers=holders[id(parameter)], receives_gradient=id(parameter) in received,
-                is_new=self._traces.of(parameter).is_new,
-                became_trainable=parameter.requires_grad and self._traces.of(parameter).was_frozen,
+                is_new=self._traces.of(name).is_new,
+                became_trainable=parameter.requires_grad and self._traces.of(name).was_frozen,
                 is_written=self._are_moved and name in orphans,
                 num_repeats=steps.num_repeats[id(parameter)], num_alike=steps.num_alike(parameter),
             )

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from lightning_nnguard.observation import OptimizerSeen
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.inventory.steps import tensors_of
+from lightning_nnguard.stats.norms import local
 
 #: Names of replaced parameters that an observation gives.
 _MAX_NAMES = 3
@@ -50,4 +51,4 @@ def optimizers_seen(
 
 def _is_idle(tensor: Tensor) -> bool:
     """Return whether a tensor has no gradient, or an exactly zero one; waits for the device."""
-    return tensor.grad is None or not bool(tensor.grad.any())
+    return tensor.grad is None or not bool(local(tensor.grad).any())

@@ -1,4 +1,4 @@
-"""What is remembered of each parameter: when it was first seen, whether it was frozen, and a few of its values."""
+"""What is remembered of each parameter: whether it is new, whether it was frozen, and a few of its values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from lightning_nnguard.probe.names import clean_name
 from lightning_nnguard.stats.norms import local
 
 #: Values of a parameter that are kept to see whether somebody moves it.
@@ -21,8 +22,8 @@ class Trace:
     """What is remembered of one parameter.
 
     Attributes:
-        tensor: The parameter.
-        is_new: Whether it came after training had begun.
+        tensor: The parameter that has its name at present; sharding puts another one in its place at times.
+        is_new: Whether its name came after training had begun.
         was_frozen: Whether it was ever seen not to require a gradient.
         values: Some of its values at the latest look at them; None before.
     """
@@ -43,7 +44,7 @@ class Trace:
 
 
 class Traces:
-    """What is remembered of the parameters of a model. It keeps none of them alive.
+    """What is remembered of the parameters of a model, by name. It keeps none of them alive.
 
     Args:
         model: The user's LightningModule.
@@ -51,15 +52,17 @@ class Traces:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._known: dict[int, Trace] = {}
+        self._known: dict[str, Trace] = {}
         self._has_begun = False
 
     def look(self) -> None:
         """Note the parameters as they are; those that the first look does not find are new later."""
-        for parameter in self._model.parameters():
-            trace = self._known.get(id(parameter))
-            if trace is None or trace.tensor() is not parameter:
-                trace = self._known[id(parameter)] = Trace(tensor=weakref.ref(parameter), is_new=self._has_begun)
+        for name, parameter in self._model.named_parameters():
+            trace = self._known.get(clean_name(name))
+            if trace is None:
+                trace = self._known[clean_name(name)] = Trace(tensor=weakref.ref(parameter), is_new=self._has_begun)
+            elif trace.tensor() is not parameter:
+                trace.tensor, trace.values = weakref.ref(parameter), None
             trace.was_frozen |= not parameter.requires_grad
         self._has_begun = True
 
@@ -69,14 +72,14 @@ class Traces:
         Args:
             held: Ids of the parameters that some optimizer holds, which need not be kept.
         """
-        for parameter in self._model.parameters():
-            trace = self.of(parameter)
+        for name, parameter in self._model.named_parameters():
+            trace = self.of(clean_name(name))
             if trace.values is None and id(parameter) not in held:
                 trace.moves()
 
-    def of(self, parameter: Tensor) -> Trace:
+    def of(self, name: str) -> Trace:
         """Return what is remembered of a parameter that was looked at."""
-        return self._known[id(parameter)]
+        return self._known[name]
 
 
 def _some_values(parameter: Tensor) -> Tensor:

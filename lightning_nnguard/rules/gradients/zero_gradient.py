@@ -56,9 +56,10 @@ class ZeroGradient(Rule[GradientSeen]):
         whole = seen.zero_epochs >= self.min_epochs and seen.num_zero_samples >= self.min_num_epoch_samples
         if seen.kind != "weight" or seen.num_dims < 2 or seen.norm > 0 or not (long or whole):
             return None
+        epochs = "epoch" if seen.zero_epochs == 1 else "epochs"
         return self.finding(
             seen,
-            f"gradient is exactly 0 over {seen.zero_span} steps and {seen.zero_epochs} whole epoch{'' if seen.zero_epochs == 1 else 's'} "
+            f"gradient is exactly 0 over {seen.zero_span} steps and {seen.zero_epochs} whole {epochs} "
             f"(threshold {self.min_span:g} steps or {self.min_epochs:g} epoch, {seen.num_zero_samples} sampled steps)",
             evidence={
                 "norm": seen.norm,

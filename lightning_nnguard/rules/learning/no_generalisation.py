@@ -36,9 +36,7 @@ class NoGeneralisation(Rule[GapSeen]):
     code: ClassVar[str] = "NNG710"
     name: ClassVar[str] = "no-generalisation"
     severity: ClassVar[Severity] = Severity.WARNING
-    why: ClassVar[str] = (
-        "what is learned does not hold on validation data at all: misaligned labels, or pipelines that differ"
-    )
+    why: ClassVar[str] = "what is learned does not hold on validation data at all: misaligned labels, or pipelines that differ"
     fix: ClassVar[str] = "look at validation samples and labels as the network sees them; compare the two pipelines step by step"
     explained_by: ClassVar[frozenset[str]] = frozenset({"NNG601", "NNG602", "NNG606"})
 

@@ -37,7 +37,9 @@ class AllTargetsIgnored(Rule[LossCallSeen]):
     name: ClassVar[str] = "all-targets-ignored"
     severity: ClassVar[Severity] = Severity.ERROR
     why: ClassVar[str] = "the mean over no targets is NaN and spoils every weight; their sum is 0 and teaches nothing"
-    fix: ClassVar[str] = "look at how targets are masked, and leave out batches without any: `if y.eq(ignore_index).all(): return None`"
+    fix: ClassVar[str] = (
+        "look at how targets are masked, and leave out batches without any: `if y.eq(ignore_index).all(): return None`"
+    )
 
     min_targets: float = threshold(64, "targets that a verdict on a sum needs: few of them may all be ignored by chance", low=1)
 

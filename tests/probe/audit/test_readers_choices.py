@@ -173,8 +173,9 @@ def test_the_indices_are_compared(choose):
         (lambda x, y: x.argmax(1) + 1, False),
         (lambda x, y: x.max(1).values == y, False),
         (lambda x, y: x.max(1).values + y, False),
+        (lambda x, y: x.argmax(1) * x[:, 0], False),
     ],
-    ids=["with the batch", "alone", "values", "values and batch"],
+    ids=["with the batch", "alone", "values", "values and batch", "with outputs"],
 )
 def test_what_counts_as_compared(use, is_compared):
     (seen,) = choice_calls(lambda self, x, y: use(self.a(x), y), X, Y, a=nn.Linear(6, 1))

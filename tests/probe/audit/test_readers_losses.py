@@ -65,8 +65,9 @@ def test_infinite_inputs_stay_finite():
         lambda self, x, y: F.cross_entropy(self.a(x) * torch.nan, y),
         lambda self, x, y: F.mse_loss(self.a(x), torch.full((8, 3), torch.nan)),
         lambda self, x, y: F.mse_loss(self.a(x[:0]), torch.zeros(0, 3)) + self.a(x).sum(),
+        lambda self, x, y: (F.nll_loss(self.a(x).to("meta"), y.to("meta")), self.a(x).sum())[1],
     ],
-    ids=["input", "target", "empty"],
+    ids=["input", "target", "empty", "meta"],
 )
 @pytest.mark.filterwarnings("ignore:Using a target size")
 def test_calls_without_numbers_are_left_out(loss):
@@ -130,6 +131,7 @@ def test_targets_that_the_model_has_made():
 
     assert call(teacher).is_target_made
     assert call(lambda self, x, y: F.mse_loss(self.a(x), self.a(x + 1))).is_target_made
+    assert call(lambda self, x, y: F.mse_loss(self.a(x), torch.zeros(8, 3, requires_grad=True))).is_target_made
     assert not call(lambda self, x, y: F.mse_loss(self.a(x), F.one_hot(y, 3).float())).is_target_made
 
 
@@ -171,6 +173,13 @@ def test_tokens_without_an_embedding():
 def test_real_targets_are_no_copies():
     distance = lambda self, x, y: F.mse_loss(self.head(self.embed(x)).mean(2), y)  # noqa: E731
     assert copies(distance, TOKENS, TOKENS.float()) == (0.0, 0)
+
+
+def test_no_tokens():
+    assert copies(lambda self, x, y: F.cross_entropy(self.head(self.embed(x).sum((0, 1))), y), TOKENS[:0], torch.tensor(1)) == (
+        0.0,
+        0,
+    )
 
 
 def test_ignored_targets_do_not_count():

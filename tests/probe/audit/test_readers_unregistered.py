@@ -168,6 +168,12 @@ def test_a_plain_attribute_was_put_there_on_purpose():
     assert (seen.container, seen.is_new) == ("", False)
 
 
+def test_lists_that_torch_keeps_are_its_own():
+    model = Net(lambda self, x: (self.wrapped(x) * self.wrapped.params[0]).sum(), wrapped=nn.Identity())
+    model.wrapped.params = [nn.Parameter(torch.ones(6))]  # as FSDP does
+    assert [each.container for each in seen_in(model)] == [""]
+
+
 def test_layers_whose_parameters_are_exchanged_while_they_run_are_the_models_own():
     def exchanged(self: Net, x: Tensor) -> Tensor:
         own = self.head.weight

@@ -17,7 +17,7 @@ _CHOICES = {"argmax": 1, "max": 1, "topk": 2}
 #: Between softmax and a loss.
 _LOGARITHM = PASSING | {"log", "clamp", "clamp_min"}
 #: Between a layer and a choice: what leaves the largest value the largest.
-_MONOTONE = PASSING | NOISE | _SOFTMAX | {"sigmoid", "tanh", "exp", "log", "logsigmoid"}
+_MONOTONE = PASSING | NOISE | _SOFTMAX | {"sigmoid", "tanh", "exp", "log", "log_sigmoid"}
 _COMBINING = frozenset({"add", "sub", "mul", "div", "matmul", "bmm", "mm", "einsum", "addcmul"})
 _COMPARING = frozenset({"eq", "ne"})
 

@@ -1,4 +1,4 @@
-"""What stands between layers: nothing, a norm, a dropout; and parameters that are no part of the model."""
+"""What stands between layers: nothing, a norm, a dropout; and what a convolution takes straight from the batch."""
 
 from __future__ import annotations
 
