@@ -18,9 +18,11 @@ class HeldGraphsSeen(Seen):
         growth: How many more than when it began to grow; it has not shrunk between two sampled steps since.
         num_steps: Steps since then.
         num_backwards: Backward passes since then.
+        num_epochs: Ends of epochs since then.
     """
 
     num_graphs: int
     growth: int
     num_steps: int
     num_backwards: int
+    num_epochs: int = 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from lightning_nnguard.observation import AbsentGradientSeen, Seen
@@ -24,7 +25,7 @@ from lightning_nnguard.stats.norms import local, square_sums
 #: Parameters of an optimizer that tell whether a step has any gradients.
 _NUM_LEADS = 4
 #: What is known of the calls of a module; the largest of all ranks counts.
-_NOT_CALLED, _UNKNOWN, _CALLED = 0.0, 1.0, 2.0
+_NOT_CALLED, _UNKNOWN, _WITHOUT_GRAD, _CALLED = 0.0, 1.0, 2.0, 3.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,6 +70,7 @@ class AbsentCollector:
         self._handles: list[RemovableHandle] = []
         self._hooked: set[int] = set()
         self._called: set[int] = set()
+        self._without_grad: set[int] = set()
         self._looked: set[int] = set()
         self._first_epoch: dict[int, int] = {}
         self._first_square: dict[int, float] = {}
@@ -91,8 +93,10 @@ class AbsentCollector:
                 self._hooked.add(id(owner))
 
     def on_output(self, watched: Watched, output: object) -> None:
-        """Take the call of a watched module."""
-        self._called.add(id(watched.module))
+        """Take the call of a watched module; where gradients were switched off, what it returns has none."""
+        leaves = [output] if isinstance(output, Tensor) else tree_leaves(output)
+        with_grad = any(isinstance(each, Tensor) and each.requires_grad for each in leaves)
+        (self._called if with_grad else self._without_grad).add(id(watched.module))
 
     def failed(self, error: Exception) -> None:
         """Take an exception of the hook: nothing depends on it."""
@@ -194,7 +198,9 @@ class AbsentCollector:
 
     def _call(self, index: int) -> float:
         owner = id(self._owner(index)[0])
-        return _CALLED if owner in self._called else _NOT_CALLED if owner in self._looked else _UNKNOWN
+        if owner in self._called:
+            return _CALLED
+        return _WITHOUT_GRAD if owner in self._without_grad else _NOT_CALLED if owner in self._looked else _UNKNOWN
 
     def _owner(self, index: int) -> tuple[nn.Module, str]:
         if self._owners is None:
@@ -222,13 +228,13 @@ class AbsentCollector:
             if num_steps and square != self._first_square.setdefault(index, float(square)):
                 self._moved.add(index)
             path = self._owner(index)[1]
-            was_called = {_NOT_CALLED: False, _CALLED: True}.get(float(call)) if num_steps else None
+            was_called = {_NOT_CALLED: False, _WITHOUT_GRAD: True, _CALLED: True}.get(float(call)) if num_steps else None
             seen.append(
                 AbsentGradientSeen(
                     where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_steps=num_steps,
                     num_epochs=max(at.epoch - first - 1, 0) if num_steps else 0, module=path,
-                    was_called=was_called, was_moved=index in self._moved, has_live_twins=info.twins in live,
-                    has_live_siblings=path in working,
+                    was_called=was_called, is_switched_off=bool(num_steps) and call == _WITHOUT_GRAD,
+                    was_moved=index in self._moved, has_live_twins=info.twins in live, has_live_siblings=path in working,
                 )
             )  # fmt: skip
         self._open = [index for index in self._open if index not in self._given or index in self._first_epoch]

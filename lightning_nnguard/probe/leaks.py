@@ -36,6 +36,7 @@ class _Growth:
 
     first: int
     step: int
+    epoch: int
     num_backwards: int
     now: int
 
@@ -72,7 +73,7 @@ class LeakCollector(RareCollector):
         for where, num in _held(self._modules):
             known = self._growths.get(where)
             if known is None or num < known.now:
-                self._growths[where] = _Growth(first=num, step=at.step, num_backwards=num_backwards, now=num)
+                self._growths[where] = _Growth(first=num, step=at.step, epoch=at.epoch, num_backwards=num_backwards, now=num)
             else:
                 known.now = num
         self._told |= {where for where, each in self._growths.items() if each.now - each.first >= _MIN_GROWTH}
@@ -87,7 +88,8 @@ class LeakCollector(RareCollector):
         return [
             HeldGraphsSeen(
                 where=where, step=at.step, epoch=at.epoch, num_graphs=each.now, growth=each.now - each.first,
-                num_steps=at.step - each.step, num_backwards=self._num_backwards - each.num_backwards,
+                num_steps=at.step - each.step, num_epochs=at.epoch - each.epoch,
+                num_backwards=self._num_backwards - each.num_backwards,
             )
             for where, each in self._growths.items()
             if where in self._told

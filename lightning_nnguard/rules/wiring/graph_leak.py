@@ -28,7 +28,8 @@ class GraphLeak(Rule[HeldGraphsSeen]):
         `self.log("train_loss", loss, on_epoch=True)` average it.
 
     When it is harmless:
-        A list that is cleared at the end of each epoch is no leak for ever, but memory grows until then all the same. Where
+        A list that is cleared at the end of each epoch is no leak for ever, but memory grows until then all the same: that is INFO,
+        until the list has outlived an epoch or has grown for 1000 steps. Where
         graphs are kept to run one backward pass over all of them (an episode), backward passes are rare and it is not meant.
 
     References:
@@ -44,11 +45,14 @@ class GraphLeak(Rule[HeldGraphsSeen]):
     min_growth: float = threshold(200, "graphs more than when the attribute began to grow", low=1)
     min_steps: float = threshold(200, "steps and backward passes over which it has grown", low=1)
 
+    min_steps_for_warning: float = threshold(1000, "steps within one epoch from which it is more than INFO", low=1)
+
     def check(self, seen: HeldGraphsSeen) -> Finding | None:
         """Judge how many graphs one attribute has gained."""
         num = min(seen.num_steps, seen.num_backwards)
         if seen.growth < self.min_growth or num < self.min_steps:
             return None
+        lasts = seen.num_epochs > 0 or num >= self.min_steps_for_warning
         return self.finding(
             seen,
             f"the attribute holds the graphs of {seen.num_graphs} tensors, {seen.growth} more than {seen.num_steps} steps ago "
@@ -60,5 +64,7 @@ class GraphLeak(Rule[HeldGraphsSeen]):
                 "num_steps": seen.num_steps,
                 "num_backwards": seen.num_backwards,
                 "min_steps": self.min_steps,
+                "num_epochs": seen.num_epochs,
             },
+            severity=None if lasts else Severity.INFO,
         )

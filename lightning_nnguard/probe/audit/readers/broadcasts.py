@@ -39,7 +39,7 @@ def _seen(record: Record, call: Call, long: Value, short: Value) -> BroadcastSee
 
 def _pairs(long: tuple[int, ...], short: tuple[int, ...]) -> bool:
     """Return whether (N, 1, ...) meets (N, ...), N > 1: the result has the shape (N, N, ...)."""
-    return len(long) == len(short) + 1 and long[1] == 1 < long[0] and (long[0], *long[2:]) == short
+    return len(long) == len(short) + 1 > 1 and long[1] == 1 < long[0] and (long[0], *long[2:]) == short
 
 
 def _is_asked_for(value: Value) -> bool:
