@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from lightning_nnguard import NNGuard
+from lightning_nnguard import NNGuard, TrainEvalMode
 from lightning_nnguard.callbacks.run import GuardRun
 from lightning_nnguard.probe.probe import Probe
 from tests.programs import Classifier, fit, loader, random_state, seed, trainer
@@ -81,14 +81,16 @@ class Log:
         Probe.start_audit, GuardRun.note = starts, notes  # type: ignore[method-assign]
 
 
-def shown(build: Callable[[], Any], *, guarded: bool = True, validates: bool = False, **options: Any) -> dict[str, Any]:
+def shown(
+    build: Callable[[], Any], *, guarded: bool = True, validates: bool = False, drop_in: Any = None, **options: Any
+) -> dict[str, Any]:
     torch._dynamo.reset()
     counters.clear()
     Log.steps.clear()
     Log.notes.clear()
     seed(1)
     module, error = build(), ""
-    guard = NNGuard(select=["NNG208", "NNG601", "NNG605", "NNG606", "NNG607"], every_n_steps=1)
+    guard = drop_in or NNGuard(select=["NNG208", "NNG601", "NNG605", "NNG606", "NNG607"], every_n_steps=1)
     try:
         if validates:
             trainer(guard).validate(module, loader(24))
@@ -124,5 +126,6 @@ if __name__ == "__main__":
             "not rehearsed": shown(Compiled, num_sanity_val_steps=0),
             "broken": shown(lambda: Compiled(breaks=True)),
             "validated": shown(Compiled, validates=True),
+            "modes alone": shown(Compiled, drop_in=TrainEvalMode()),
         }
     print(json.dumps(everything))

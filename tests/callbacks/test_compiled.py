@@ -54,6 +54,13 @@ def test_without_a_sanity_check_nobody_knows(shown: Shown) -> None:
     assert any("not audited" in note for note in shown["not rehearsed"]["notes"])
 
 
+def test_without_an_audit_nothing_runs_without_the_compiler_and_a_note_says_what_is_not_seen(shown: Shown) -> None:
+    (note,) = shown["modes alone"]["notes"]
+    assert note.startswith("code is compiled in this process: modules in compiled regions, functional calls")
+    assert shown["modes alone"]["steps"] == []
+    assert "in training, modules in compiled regions" in "".join(shown["part"]["notes"])
+
+
 def test_the_compiler_is_back_after_an_exception(shown: Shown) -> None:
     assert shown["broken"]["error"] == "theirs"
     assert shown["broken"]["steps"] == [0]

@@ -195,7 +195,26 @@ def learnt_prompt() -> Program:
     return Program(module=_Prompted(), train=train, validation=validation, epochs=8)
 
 
+class _LateEncoder(Task):
+    """The head is trained alone for three epochs, with gradients switched off in the encoder, which the optimizer holds already."""
+
+    def __init__(self) -> None:
+        super().__init__(mlp(64, 64, depth=1))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.training and self.current_epoch >= 3):
+            features = super().forward(x)
+        return self.head(F.relu(features))  # type: ignore[no-any-return]
+
+
+def encoder_that_is_trained_from_the_fourth_epoch_on() -> Program:
+    train, validation = digits()
+    return Program(module=_LateEncoder(), train=train, validation=validation, epochs=8)
+
+
 PROGRAMS = (
+    encoder_that_is_trained_from_the_fourth_epoch_on,
     head_alone_over_a_backbone_without_gradients, linear_probe, fine_tuning_that_thaws_the_last_block, biases_and_the_head_alone,
     distillation_from_a_hidden_teacher, mean_teacher, random_features, learnt_prompt,
 )  # fmt: skip

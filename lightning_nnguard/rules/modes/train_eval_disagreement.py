@@ -29,8 +29,8 @@ class TrainEvalDisagreement(Rule[ModeLossSeen]):
         divides what it keeps by 1 - p.
 
     When it is harmless:
-        When the loss itself is meant to differ by mode, such as an additional term in eval mode: ignore this rule with that reason.
-        A rise that is small against the first loss is not judged, since a loss near zero doubles easily.
+        When the loss is meant to differ by mode, such as a decoder that is given the right tokens in training and its own ones in
+        eval mode: ignore this rule with that reason. A rise that is small against the first loss is not judged, since a loss near zero doubles easily.
 
     References:
         Ioffe, "Batch Renormalization" (arXiv:1702.03275); Li et al., "Understanding the Disharmony between Dropout and Batch

@@ -102,3 +102,7 @@ def test_what_does_not_lead_to_the_loss():
         return prediction.mean()
 
     assert pairs(step) == []
+
+
+def test_a_value_of_one_element_and_a_scalar():
+    assert pairs(lambda self, x, y: self.a(x).mean() * torch.ones(1) + self.b, b=nn.Parameter(torch.zeros(1))) == []
