@@ -55,5 +55,5 @@ def report(results: Sequence[Result], rules: Rules, words: Mapping[str, Names]) 
         found.append(("Who warned without reason", alarms))
     broken = tables.broken_rows(results)
     if len(broken) > 1:
-        found.append(("Runs that broke, and parts of the guard that did", broken))
+        found.append(("Runs that broke, and notes", broken))
     return Report(tables=tuple(found))

@@ -143,10 +143,10 @@ def _loud(talk: CrossTalk) -> list[str]:
 
 
 def broken_rows(results: Sequence[Result]) -> Rows:
-    """Return the runs that did not run to their end, and the notes of the guard that say more than that something is compiled."""
+    """Return the runs that did not run to their end, and all notes but those of the guard that something is compiled."""
     rows = [["run", "seed", "what happened"]]
     for result in results:
-        lines = [note for note in result.notes if result.suite == "guard" and not note.startswith("code is compiled")]
+        lines = [note for note in result.notes if not note.startswith("code is compiled")]
         if result.status != "ok":
             lines.append(f"{result.status}: {(result.error.strip().splitlines() or [''])[-1]}")
         rows += [[f"{result.suite} {result.case}", str(result.seed), line] for line in lines]

@@ -13,7 +13,7 @@ from torch import nn
 from benchmarks.faults.baselines.record import record
 from benchmarks.faults.data import digits, loaders
 from benchmarks.faults.nets import mlp
-from benchmarks.faults.program import QUIET, Program, Task
+from benchmarks.faults.program import QUIET, Manual, Program, Task
 
 
 def _tiny() -> Program:
@@ -79,3 +79,28 @@ def _bare() -> Program:
 def test_layers_without_activation_function_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.faults.baselines.record.ONE_BATCH_STEPS", 2)
     assert record(_bare, tmp_path).training.bare_layers == ("net.0",)
+
+
+class _ByHand(Manual):
+    """Steps by hand and returns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = mlp(64, 10, depth=1)
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
+        self.step(self.optimizers(), torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), 1e-3)
+
+
+def _by_hand() -> Program:
+    return Program(module=_ByHand(), train=digits(512).train, epochs=1)
+
+
+def test_a_step_that_returns_nothing_has_the_loss_that_went_backward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.faults.baselines.record.ONE_BATCH_STEPS", 2)
+    losses = [step.loss for step in record(_by_hand, tmp_path).training.steps]
+    assert losses[0] == pytest.approx(math.log(10), abs=0.4)
+    assert losses[-1] < losses[0]

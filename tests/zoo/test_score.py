@@ -178,7 +178,7 @@ def test_report_names_what_broke() -> None:
         status="error",
         error="x\nKeyError: 3",
     )
-    assert dict(report([broken], RULES, {}).tables)["Runs that broke, and parts of the guard that did"][1:] == [
+    assert dict(report([broken], RULES, {}).tables)["Runs that broke, and notes"][1:] == [
         ["guard healthy:a", "1", "error: KeyError: 3"]
     ]
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from benchmarks.faults.baselines.calls import in_transform
+
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 THROUGH = (nn.Dropout, nn.Flatten, nn.Identity, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
 
@@ -41,7 +43,7 @@ class BareLayers:
             hook.remove()
 
     def _see(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if not self.is_on or not args or not isinstance(output, Tensor):
+        if not self.is_on or in_transform() or not args or not isinstance(output, Tensor):
             return
         source = next((maker for tensor, version, maker in self._made if tensor is args[0] and tensor._version == version), None)
         if isinstance(module, WEIGHTED):

@@ -85,6 +85,11 @@ def loss_call(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any])
     )
 
 
+def in_transform() -> bool:
+    """Return whether a transform of `torch.func` is running: tensors have no numbers of their own in it."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 class Listening(TorchFunctionMode):
     """Tells of activation functions and losses; changes no call.
 
@@ -103,7 +108,7 @@ class Listening(TorchFunctionMode):
     ) -> Any:
         """Run the call and tell of it."""
         kwargs = kwargs or {}
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if in_transform():
             return func(*args, **kwargs)
         if self.hears_acts and (kind := ACTS.get(func)) is not None:
             x = args[0] if args else kwargs["input"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.faults.baselines import measure
-from benchmarks.faults.baselines.calls import Listening, LossCall
+from benchmarks.faults.baselines.calls import Listening, LossCall, in_transform
 from benchmarks.faults.baselines.recording import TEN
 from benchmarks.faults.baselines.seen import ActSeen, LayerSeen
 
@@ -102,6 +102,8 @@ class Ear:
         self.first = self.first or call
 
     def _hear_layer(self, name: str, output: object) -> None:
+        if in_transform():
+            return
         if self._hears_all and self._is_on and isinstance(output, Tensor) and output.is_floating_point() and output.numel():
             y = output.detach().float()
             self.layers.append(LayerSeen(name=name, mean=float(y.mean()), is_finite=bool(y.isfinite().all())))

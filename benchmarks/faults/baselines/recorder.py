@@ -35,6 +35,8 @@ class Recorder(pl.Callback):
         self._is_detailed = False
         self._step, self._epoch = 0, 0
         self._grads: dict[str, GradSeen] = {}
+        self._losses: list[float] = []
+        self._loss = 0.0
         self._before: dict[str, Tensor] = {}
         self._saved: dict[int, dict[str, Tensor]] = {}
         self._bare = BareLayers()
@@ -77,12 +79,13 @@ class Recorder(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         self._epoch = trainer.current_epoch
         self._is_detailed = self._wants(self._step) or batch_idx + 1 == trainer.num_training_batches
-        self._grads = {}
+        self._grads, self._losses = {}, []
         self._before = _copies(pl_module) if self._is_detailed else {}
         self._bare.is_on = self._step == 0
         self._ear.begin(self._step, hears_all=self._is_detailed)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        self._losses.append(float(loss.detach()))
         if pl_module.automatic_optimization:
             self._ear.end()
 
@@ -97,7 +100,10 @@ class Recorder(pl.Callback):
     ) -> None:
         self._ear.end()
         self._bare.is_on = False
-        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        returned = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if isinstance(returned, Tensor):
+            self._losses.insert(0, float(returned))
+        self._loss = next(iter(self._losses), self._loss)
         call = self._ear.main_call()
         if self._epoch == 0:
             self._data.take(batch, call)
@@ -106,7 +112,7 @@ class Recorder(pl.Callback):
             StepSeen(
                 step=self._step,
                 epoch=self._epoch,
-                loss=float(loss) if isinstance(loss, Tensor) else math.nan,
+                loss=self._loss,
                 accuracy=None if call is None else call.accuracy,
                 rates=tuple(float(group["lr"]) for each in trainer.optimizers for group in each.param_groups),
                 is_detailed=self._is_detailed,

@@ -20,7 +20,7 @@ class StepSeen:
     Attributes:
         step: Batches before it.
         epoch: Its epoch.
-        loss: What `training_step` returned; NaN where nothing.
+        loss: What `training_step` returned, or else the first loss that went backward, or else that of the step before.
         accuracy: Share of right predictions; None where no classification was recognised.
         rates: Learning rates of all groups.
         is_detailed: Whether the rest was measured.

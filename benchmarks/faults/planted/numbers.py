@@ -385,7 +385,7 @@ FAULTS = (
     Fault(make=relus_killed_by_the_learning_rate, code="NNG301", before=200, others=("NNG704",)),
     Fault(make=dead_filters, code="NNG301", before=150, where="net.3", others=("NNG405",)),
     Fault(make=saturated_by_unscaled_inputs, code="NNG302", before=100, where="net.1"),
-    Fault(make=saturated_by_initialisation, code="NNG302", before=200),
+    Fault(make=saturated_by_initialisation, code="NNG302", before=200, others=("NNG701",)),
     Fault(make=logarithm_of_zero, code="NNG303", before=1, where="net", line="numbers.py"),
     Fault(make=division_by_zero_in_a_rare_sample, code="NNG303", before=46, where="net.0", line="numbers.py"),
     Fault(make=activations_that_vanish, code="NNG304", before=40),

@@ -50,7 +50,7 @@ class StaleRunningStatistics(Rule[RunningStatisticsSeen]):
         "use momentum=0.1 and train mode in training, or run torch.optim.swa_utils.update_bn(loader, model); if the statistics are "
         "right, scale evaluation data like training data"
     )
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG110", "NNG603"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG603"})
 
     max_shift: float = threshold(3.0, "distance of the batch mean from the running mean, in running standard deviations")
     max_variance_ratio: float = threshold(10.0, "largest healthy batch variance / running variance", low=1.0)

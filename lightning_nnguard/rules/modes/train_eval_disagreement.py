@@ -30,7 +30,8 @@ class TrainEvalDisagreement(Rule[ModeLossSeen]):
 
     When it is harmless:
         When the loss is meant to differ by mode, such as a decoder that is given the right tokens in training and its own ones in
-        eval mode: ignore this rule with that reason. A rise that is small against the first loss is not judged, since a loss near zero doubles easily.
+        eval mode: ignore this rule with that reason. A rise that is small against the first loss is not judged, since a loss
+        near zero doubles easily.
 
     References:
         Ioffe, "Batch Renormalization" (arXiv:1702.03275); Li et al., "Understanding the Disharmony between Dropout and Batch
