@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+
+from lightning_nnguard.monitor import Monitor
+from lightning_nnguard.observation import Seen
 
 torch.set_num_threads(1)  # the programs are tiny: threads cost more than they give, most of all beside other test processes
 
@@ -21,6 +25,20 @@ def _clean_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     while torch.overrides._get_current_function_mode_stack():
         torch.overrides._pop_mode()
     assert not left, "a function mode is left on the stack"
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
+    """Everything that monitors were shown."""
+    found: list[Seen] = []
+    see = Monitor.see
+
+    def spy(self: Monitor, observations: Sequence[Seen]) -> Any:
+        found.extend(observations)
+        return see(self, observations)
+
+    monkeypatch.setattr(Monitor, "see", spy)
+    return found
 
 
 settings.register_profile("no deadline", deadline=None)  # these machines are noisy: no test is timed

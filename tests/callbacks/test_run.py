@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,24 +11,9 @@ import torchmetrics
 from torch import Tensor
 
 from lightning_nnguard import NNGuard, ValidationGap
-from lightning_nnguard.monitor import Monitor
 from lightning_nnguard.observation import GapSeen, LossSeen, Seen
 from lightning_nnguard.probe.schedule import is_sampled
 from tests.programs import Classifier, fit, hooks_in, loader
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
-    """Everything that monitors were shown."""
-    found: list[Seen] = []
-    see = Monitor.see
-
-    def spy(self: Monitor, observations: Sequence[Seen]) -> Any:
-        found.extend(observations)
-        return see(self, observations)
-
-    monkeypatch.setattr(Monitor, "see", spy)
-    return found
 
 
 class Losses(Classifier):

@@ -13,24 +13,9 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from lightning_nnguard import GradientHistogram, NNGuard, UpdateRatio
-from lightning_nnguard.monitor import Monitor
 from lightning_nnguard.observation import GradientNormSeen, GradientSeen, NonFiniteSeen, Seen, UpdateProfileSeen, UpdateSeen
 from lightning_nnguard.probe.updates import turns
 from tests.programs import Classifier, fit, seed
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
-    """Everything that monitors were shown."""
-    found: list[Seen] = []
-    see = Monitor.see
-
-    def spy(self: Monitor, observations: Sequence[Seen]) -> Any:
-        found.extend(observations)
-        return see(self, observations)
-
-    monkeypatch.setattr(Monitor, "see", spy)
-    return found
 
 
 class Truth(pl.Callback):

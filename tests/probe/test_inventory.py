@@ -18,7 +18,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from lightning_nnguard import NNGuard
-from lightning_nnguard.monitor import Monitor
 from lightning_nnguard.observation import MetricSeen, ModelSeen, MonitorSeen, OptimizerSeen, ParameterSeen, Seen
 from lightning_nnguard.probe.inventory.steps import BatchSteps
 from lightning_nnguard.probe.inventory.traces import Traces
@@ -26,20 +25,6 @@ from tests.programs import Classifier, fit, loader
 
 RULES = ["NNG203", "NNG204", "NNG205", "NNG206", "NNG219", "NNG223", "NNG224", "NNG225", "NNG513"]
 pytestmark = pytest.mark.filterwarnings("ignore::lightning_nnguard.NNGuardWarning")
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
-    """Everything that monitors were shown."""
-    found: list[Seen] = []
-    see = Monitor.see
-
-    def spy(self: Monitor, observations: Sequence[Seen]) -> Any:
-        found.extend(observations)
-        return see(self, observations)
-
-    monkeypatch.setattr(Monitor, "see", spy)
-    return found
 
 
 def said(module: Any, *callbacks: Any, **changes: Any) -> list[tuple[str, str]]:
