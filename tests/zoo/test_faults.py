@@ -10,7 +10,7 @@ from benchmarks.faults.fault import Fault
 from benchmarks.faults.planted import FAULTS
 from benchmarks.faults.program import run
 from lightning_nnguard import Severity
-from lightning_nnguard.rules import all_rules
+from lightning_nnguard.rules import all_rules, family
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.make.__name__)
@@ -44,3 +44,9 @@ def test_nothing_is_said_of_the_cured_twin(fault: Fault, tmp_path: Path) -> None
 
 def test_every_rule_has_a_planted_fault() -> None:
     assert {fault.code for fault in FAULTS} == {rule.code for rule in all_rules()}
+
+
+def test_every_rule_of_the_audit_has_a_cured_twin() -> None:
+    cured = {fault.code for fault in FAULTS if fault.fixed is not None}
+    audited = {rule.code for rule in all_rules() if family(rule) in {"wiring", "modes"}}
+    assert audited | {"NNG115", "NNG116", "NNG118", "NNG511", "NNG513", "NNG706"} <= cured

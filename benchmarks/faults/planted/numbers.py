@@ -240,22 +240,33 @@ def head_replaced_after_the_optimizer_was_made() -> Program:
 
 
 class _Dropping(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, *, always: bool) -> None:
         super().__init__()
-        self.first, self.head = nn.Linear(64, 64), nn.Linear(64, 10)
+        self.first, self.head, self.always = nn.Linear(64, 64), nn.Linear(64, 10), always
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.dropout(F.relu(self.first(x)), 0.3))  # type: ignore[no-any-return]
+        return self.head(F.dropout(F.relu(self.first(x)), 0.3, training=self.training or self.always))  # type: ignore[no-any-return]
 
 
 def dropout_without_the_training_flag() -> Program:
-    return _on_digits(_Dropping(), epochs=1)
+    return _on_digits(_Dropping(always=True), epochs=1)
+
+
+def dropout_with_the_training_flag() -> Program:
+    return _on_digits(_Dropping(always=False), epochs=1)
+
+
+def _on_text(make: Callable[[int], nn.Module], task: type[Task] = Task) -> Program:
+    (train, validation), num_tokens = text(8, num=800)
+    return Program(module=task(make(num_tokens), next_token), train=train, validation=validation, epochs=1)
 
 
 def attention_dropout_in_evaluation() -> Program:
-    (train, validation), num_tokens = text(8, num=800)
-    module = Task(Decoder(num_tokens, always=True), next_token)
-    return Program(module=module, train=train, validation=validation, epochs=1)
+    return _on_text(lambda num_tokens: Decoder(num_tokens, always=True))
+
+
+def attention_dropout_in_training() -> Program:
+    return _on_text(Decoder)
 
 
 class _TrainsOn(Task):
@@ -264,20 +275,35 @@ class _TrainsOn(Task):
 
 
 def recurrent_dropout_in_validation() -> Program:
-    (train, validation), num_tokens = text(8, num=800)
-    return Program(module=_TrainsOn(Recurrent(num_tokens), next_token), train=train, validation=validation, epochs=1)
+    return _on_text(Recurrent, _TrainsOn)
+
+
+def recurrent_dropout_in_training() -> Program:
+    return _on_text(Recurrent)
+
+
+def _without_dropout(task: type[Task]) -> Program:
+    net = ConvNet()
+    net.drop.p = 0.0
+    return _of(task(net), epochs=1, images=True)
 
 
 def batch_norm_in_train_mode_in_validation() -> Program:
-    net = ConvNet()
-    net.drop.p = 0.0
-    return _of(_TrainsOn(net), epochs=1, images=True)
+    return _without_dropout(_TrainsOn)
+
+
+def batch_norm_in_eval_mode_in_validation() -> Program:
+    return _without_dropout(Task)
 
 
 def eval_before_training() -> Program:
     task = Task(ConvNet())
     task.eval()
     return _of(task, epochs=1, images=True)
+
+
+def train_mode_in_training() -> Program:
+    return _of(Task(ConvNet()), epochs=1, images=True)
 
 
 class _FrozenTrunk(Task):
@@ -291,6 +317,12 @@ class _FrozenTrunk(Task):
 
 def frozen_trunk_in_train_mode() -> Program:
     return _of(_FrozenTrunk(), epochs=2, images=True)
+
+
+def frozen_trunk_in_eval_mode() -> Program:
+    task = _FrozenTrunk()
+    task.trunk.eval()  # which Lightning keeps
+    return _of(task, epochs=2, images=True)
 
 
 # -- NNG7xx learning
@@ -401,12 +433,32 @@ FAULTS = (
     Fault(make=sgd_with_a_rate_for_adam, code="NNG502", before=100),
     Fault(make=trunk_in_no_optimizer, code="NNG203", before=20, where="net.0.weight"),
     Fault(make=head_replaced_after_the_optimizer_was_made, code="NNG205", before=20, where="optimizers[0]"),
-    Fault(make=dropout_without_the_training_flag, code="NNG601", before=1, where="net", line="numbers.py"),
-    Fault(make=attention_dropout_in_evaluation, code="NNG601", before=1, where="net.attentions.0", line="nets.py"),
-    Fault(make=recurrent_dropout_in_validation, code="NNG601", before=1, where="net.rnn"),
-    Fault(make=batch_norm_in_train_mode_in_validation, code="NNG602", before=1, where="net.norm1"),
-    Fault(make=eval_before_training, code="NNG603", before=1, where="net.norm1"),
-    Fault(make=frozen_trunk_in_train_mode, code="NNG604", before=20, where="trunk.1"),
+    Fault(
+        make=dropout_without_the_training_flag,
+        fixed=dropout_with_the_training_flag,
+        code="NNG601",
+        before=1,
+        where="net",
+        line="numbers.py",
+    ),
+    Fault(
+        make=attention_dropout_in_evaluation,
+        fixed=attention_dropout_in_training,
+        code="NNG601",
+        before=1,
+        where="net.attentions.0",
+        line="nets.py",
+    ),
+    Fault(make=recurrent_dropout_in_validation, fixed=recurrent_dropout_in_training, code="NNG601", before=1, where="net.rnn"),
+    Fault(
+        make=batch_norm_in_train_mode_in_validation,
+        fixed=batch_norm_in_eval_mode_in_validation,
+        code="NNG602",
+        before=1,
+        where="net.norm1",
+    ),
+    Fault(make=eval_before_training, fixed=train_mode_in_training, code="NNG603", before=1, where="net.norm1"),
+    Fault(make=frozen_trunk_in_train_mode, fixed=frozen_trunk_in_eval_mode, code="NNG604", before=20, where="trunk.1"),
     Fault(make=logarithm_of_zero_in_the_loss, code="NNG702", before=1, line="numbers.py"),
     Fault(make=loss_divided_by_zero_in_manual_optimisation, code="NNG702", before=26, line="numbers.py"),
     Fault(make=labels_without_relation_to_inputs, code="NNG703", before=340),
