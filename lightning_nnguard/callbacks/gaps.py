@@ -62,7 +62,7 @@ class GapWatch:
         """Keep the values of a validation that has just ended."""
         if not self._is_on:
             return
-        self._validation = _numbers(trainer)
+        self._validation = logged_numbers(trainer)
         self._fair = {}
         if self._slice is not None:
             try:
@@ -98,7 +98,7 @@ class GapWatch:
         if self._fair:
             train, pairs = self._fair, self._history.same_names(self._fair, self._validation)
         else:
-            train = _numbers(trainer)
+            train = logged_numbers(trainer)
             pairs, notes = self._history.pairs({**self._validation, **train})
             for note in notes if at_epoch_end and self._tells_missing else ():
                 self._note(f"ValidationGap: {note}")
@@ -131,5 +131,6 @@ class _Value(NamedTuple):
     validation: float
 
 
-def _numbers(trainer: Trainer) -> dict[str, float]:
+def logged_numbers(trainer: Trainer) -> dict[str, float]:
+    """Return the metrics that the user has logged, by name; those of one element. Every rank must call this at the same time."""
     return {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}

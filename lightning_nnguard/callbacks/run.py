@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_nnguard.callbacks.fault import TrainingFault
-from lightning_nnguard.callbacks.gaps import GapWatch
+from lightning_nnguard.callbacks.gaps import GapWatch, logged_numbers
 from lightning_nnguard.callbacks.loggers import sinks_of
 from lightning_nnguard.callbacks.monitors import monitors_of
 from lightning_nnguard.callbacks.options import Options
@@ -238,9 +238,11 @@ class GuardRun:
             self._see(self._compared(self._ended, at_epoch_end=True))
 
     def _log_epoch(self, end: At) -> None:
-        metrics = {name: float(value) for name, value in self._trainer.callback_metrics.items() if value.numel() == 1}
-        self.monitor.end_epoch(EpochEnd(epoch=end.epoch, step=end.step, metrics=metrics))
+        """Write the metrics of an epoch into the logbook, once."""
+        if end.epoch == self._logged or not self._options.write_lines:
+            return
         self._logged = end.epoch
+        self.monitor.end_epoch(EpochEnd(epoch=end.epoch, step=end.step, metrics=logged_numbers(self._trainer)))
 
     def _compared(self, at: At, *, at_epoch_end: bool, final: bool = False) -> Sequence[Seen]:
         seen = self._gaps.compare(self._trainer, self._module, self.probe, at, at_epoch_end=at_epoch_end, final=final)
@@ -289,7 +291,7 @@ class GuardRun:
         """Read what is pending and judge what can be judged only at the end."""
         seen = [*self.probe.read(), *self.probe.last_found()]
         at = self.at()
-        if self._ended is not None and self._ended.epoch != self._logged:
+        if self._ended is not None:
             self._log_epoch(self._ended)
         gaps = self._compared(self._ended if self._ended and self._ended.step == at.step else at, at_epoch_end=True, final=True)
         self._see(seen)
@@ -321,8 +323,10 @@ class GuardRun:
 
     def finish(self) -> None:
         """Remove every hook and say what was found; safe after an exception."""
-        untold = self.probe.rest()
-        self.probe.close()
+        try:
+            untold = self.probe.rest()
+        finally:
+            self.probe.close()
         if untold:
             self.monitor.see(untold)
         if not self._is_fit and not self.monitor.findings:

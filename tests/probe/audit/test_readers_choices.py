@@ -60,12 +60,14 @@ def test_however_it_is_written(softmax):
     [
         (lambda p: p.log(), "nll_loss"),
         (lambda p: p.clamp(min=1e-6).log(), "nll_loss"),
+        (lambda p: (p + 1e-9).log(), "nll_loss"),
+        (lambda p: (p + p.detach()).log(), ""),
         (lambda p: p.float().contiguous(), "nll_loss"),
         (lambda p: p @ torch.eye(3), ""),
         (lambda p: p.T.reshape(8, 3), ""),
         (lambda p: p.flip(0), ""),
     ],
-    ids=["log", "clamped", "same", "product", "turned", "flipped"],
+    ids=["log", "clamped", "shifted", "summed", "same", "product", "turned", "flipped"],
 )
 def test_only_a_logarithm_lies_between_softmax_and_its_loss(between, loss):
     (seen,) = softmax_calls(lambda self, x, y: F.nll_loss(between(F.softmax(self.a(x), 1)), y), X, Y, a=nn.Linear(6, 3))

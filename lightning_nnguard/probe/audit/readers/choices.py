@@ -51,14 +51,24 @@ def _losses(record: Record) -> dict[int, Call]:
     table: dict[int, Call] = {}
     for call in record.calls:
         source = call.argument(0, "input") if call.function in LOSSES else None
-        maker = unmoved(source, _LOGARITHM).call if isinstance(source, Value) else None
+        maker = _before_logarithm(source)
         if maker is not None and maker.function in _SOFTMAX:
             table.setdefault(maker.number, call)
     return table
 
 
+def _before_logarithm(value: object) -> Call | None:
+    """Return the call that made a value, or what its logarithm was taken of, a small number added before it or not."""
+    if not isinstance(value, Value):
+        return None
+    value = unmoved(value, _LOGARITHM)
+    while value.call is not None and value.call.function == "add" and len(value.call.inputs) == 1:
+        value = unmoved(value.call.inputs[0], _LOGARITHM)
+    return value.call
+
+
 def _is_alike(target: object, dim: int) -> bool:
-    maker = unmoved(target, _LOGARITHM).call if isinstance(target, Value) else None
+    maker = _before_logarithm(target)
     is_softmax = maker is not None and maker.function in _SOFTMAX and _dimension(maker, 1) == dim
     return is_softmax and not _is_learned(target)
 
