@@ -255,14 +255,12 @@ class GuardRun:
 
     def start_evaluation_batch(self, stage: Stage, batch: object, batch_index: int, loader: int) -> None:
         """Begin a batch of an evaluation stage; the first of each loader is audited."""
-        if batch_index == 0:
-            is_rehearsal = self._trainer.sanity_checking or not self._is_fit
-            self.probe.start_audit(stage, batch, self.at(batch_index), loader, is_rehearsal=is_rehearsal)
+        is_rehearsal = self._trainer.sanity_checking or not self._is_fit
+        self.probe.start_evaluation_batch(stage, batch, self.at(batch_index), loader, is_rehearsal=is_rehearsal)
 
     def end_evaluation_batch(self, batch_index: int) -> None:
         """End a batch of an evaluation stage."""
-        if batch_index == 0:
-            self.probe.end_audit()
+        self.probe.end_evaluation_batch(self.at(batch_index))
 
     def end_evaluation(self, stage: Stage) -> None:
         """End an evaluation."""

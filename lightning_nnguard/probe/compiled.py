@@ -8,6 +8,14 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
+#: How a note begins that says what the compiler hides.
+COMPILED = "code is compiled in this process: "
+#: What nobody sees of code that is compiled.
+UNSEEN = (
+    "modules in compiled regions, functional calls (F.relu, F.dropout), modes of dropout and batch norm and the chance level of "
+    "the loss are not seen"
+)
+
 
 def compiled_modules(model: nn.Module) -> set[int]:
     """Return the ids of all modules inside compiled regions: wrapped by `torch.compile`, or compiled in place."""

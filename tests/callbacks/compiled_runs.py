@@ -67,18 +67,18 @@ class Log:
     notes: list[str] = []  # noqa: RUF012
 
     def start(self) -> None:
-        start_audit, note = Probe.start_audit, GuardRun.note
+        start_batch, note = Probe.start_evaluation_batch, GuardRun.note
 
         def starts(probe: Probe, *args: Any, **kwargs: Any) -> None:
-            start_audit(probe, *args, **kwargs)
-            if eval_frame._stance.stance == "force_eager":
+            start_batch(probe, *args, **kwargs)
+            if args[2].batch_index == 0 and eval_frame._stance.stance == "force_eager":
                 self.steps.append(args[2].step)
 
         def notes(run: GuardRun, text: str) -> None:
             self.notes.append(text)
             note(run, text)
 
-        Probe.start_audit, GuardRun.note = starts, notes  # type: ignore[method-assign]
+        Probe.start_evaluation_batch, GuardRun.note = starts, notes  # type: ignore[method-assign]
 
 
 def shown(

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader, Dataset
 from lightning_nnguard import Finding, NNGuard, NNGuardWarning
 from lightning_nnguard.observation import LossCallSeen, Seen
 from lightning_nnguard.probe import mode_losses
+from lightning_nnguard.probe.attempts import Attempts
 from lightning_nnguard.probe.audit import audit as audit_module
 from lightning_nnguard.probe.audit.record import Record
 from lightning_nnguard.probe.audit.tape import Tape
-from lightning_nnguard.probe.probe import Probe
 from lightning_nnguard.probe.schedule import is_sampled
 from tests.callbacks.ranked import two_ranks
 from tests.programs import Classifier, blobs, fit, hooks_in, loader, trainer
@@ -453,13 +453,13 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
 
 def notes_of(watch: NNGuard, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     notes: list[str] = []
-    failed = Probe._failed
+    failed = Attempts.fail
 
-    def spy(probe: Probe, error: Exception, part: str = "forward watch") -> None:
+    def spy(attempts: Attempts, error: Exception, part: str = "forward watch") -> None:
         notes.append(part)
-        failed(probe, error, part)
+        failed(attempts, error, part)
 
-    monkeypatch.setattr(Probe, "_failed", spy)
+    monkeypatch.setattr(Attempts, "fail", spy)
     return notes
 
 

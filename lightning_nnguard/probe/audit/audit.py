@@ -21,10 +21,10 @@ from lightning_nnguard.probe.audit.tape import Tape
 from lightning_nnguard.probe.audit.targets import targets_per_sample
 from lightning_nnguard.probe.batches import tensors_in
 from lightning_nnguard.probe.calls import Recorder
-from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.copies import random_state
 from lightning_nnguard.probe.modules import ModelView
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.rare import RareCollector
 
 #: Parameters of a model: their ids, and whether they are trained. Buffers may be new ones at each step.
 _Signature = frozenset[tuple[int, bool]]
@@ -34,7 +34,7 @@ _MAX_TRAINING = 8
 _SECOND_EVALUATION = 100
 
 
-class Audit:
+class Audit(RareCollector):
     """Records the first batch of training, one after the first epoch, one whenever the model has changed, and some of evaluation.
 
     Args:
@@ -55,7 +55,8 @@ class Audit:
         self, model: nn.Module, wanted: Collection[type[Seen]], *, ranks: Ranks, device: torch.device,
         optimized: Callable[[], Collection[int]], maximizes: Callable[[], bool], on_error: Callable[[Exception, str], None],
     ) -> None:  # fmt: skip
-        self._model, self._ranks, self._device, self._on_error = model, ranks, device, on_error
+        super().__init__(ranks=ranks, device=device)
+        self._model, self._on_error = model, on_error
         self._optimized, self._maximizes = optimized, maximizes
         self._readers = [reader for kind, reader in READERS.items() if kind in wanted]
         self._audited: tuple[bool, _Signature] | None = None
@@ -182,25 +183,23 @@ class Audit:
         """Return what this rank has seen and not told, when the run ends in the middle of a step."""
         with suppress(Exception):
             self.end(is_whole=False)
+        return self.words(self._at)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether this rank has something to tell."""
+        return bool(self._untold)
+
+    def words(self, at: At) -> Sequence[Seen]:
+        """Return what this rank has seen since the last time."""
         untold, self._untold = self._untold, []
         return untold
 
-    def merge(self) -> Sequence[Seen]:
-        """Return what all ranks have seen since the last time; every rank must call this at the same time."""
-        untold, self._untold = self._untold, []
-        return merged(self._ranks.gather(untold))
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Lengths of what `pack` returns."""
-        return 0, 1
-
     def pack(self) -> tuple[Tensor, Tensor]:
-        """Return whether this rank has something to tell; see `Collector`."""
+        """End the record, and return whether this rank has something to tell; see `Collector`."""
         self.end()
-        told = torch.full((1,), float(bool(self._untold)), dtype=torch.float32, device=self._device)
-        return torch.zeros(0, dtype=torch.float32, device=self._device), told
+        return super().pack()
 
-    def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
-        """Tell all ranks what any of them has seen."""
-        return self.merge() if maxima[0] > 0 else ()
+    def merge(self, at: At) -> Sequence[Seen]:
+        """Return what all ranks have seen since the last time; every rank must call this at the same time."""
+        return merged(self._ranks.gather(self.words(at)))

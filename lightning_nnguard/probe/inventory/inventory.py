@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from lightning_nnguard.observation import LoadSeen, MetricSeen, ModelSeen, MonitorSeen, OptimizerSeen, ParameterSeen, Seen, Stage
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.audit.merge import merged
-from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.inventory.metrics import MetricWatch
 from lightning_nnguard.probe.inventory.optimizers import optimizers_seen
 from lightning_nnguard.probe.inventory.size import has_trained_gains, model_seen
@@ -21,6 +20,7 @@ from lightning_nnguard.probe.inventory.steps import BatchSteps, tensors_of
 from lightning_nnguard.probe.inventory.traces import Traces
 from lightning_nnguard.probe.names import clean_name
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.rare import RareCollector
 
 #: Kinds of observation that the inventory makes or passes on.
 INVENTORY = frozenset({ParameterSeen, OptimizerSeen, ModelSeen, MetricSeen, LoadSeen, MonitorSeen})
@@ -32,7 +32,7 @@ _TELLINGS = 3
 _NOW = At(step=0, epoch=0, batch_index=0)
 
 
-class Inventory:
+class Inventory(RareCollector):
     """Parameters and who trains them, optimizers and what they hold, metrics and who updates them.
 
     It lives as long as the fit, so that it knows what has changed since, and it is a `Collector`.
@@ -47,7 +47,8 @@ class Inventory:
     def __init__(
         self, model: nn.Module, optimizers: Callable[[], Sequence[Optimizer]], wanted: Collection[type[Seen]], *, ranks: Ranks
     ) -> None:
-        self._model, self._optimizers, self._ranks = model, optimizers, ranks
+        super().__init__(ranks=ranks, device=torch.device("cpu"))
+        self._model, self._optimizers = model, optimizers
         self._watches_parameters = bool(_OF_PARAMETERS & set(wanted))
         self._metrics = MetricWatch(model) if MetricSeen in wanted else None
         self._traces = Traces(model)
@@ -60,7 +61,6 @@ class Inventory:
         self._is_due = False
         self._facts: list[Seen] = []
         self._untold: list[Seen] = []
-        self._device = torch.device("cpu")
         self._targets_per_sample: Callable[[], float | None] = lambda: None
 
     def join(self, device: torch.device, targets_per_sample: Callable[[], float | None]) -> None:
@@ -197,26 +197,25 @@ class Inventory:
 
     # -- telling -------------------------------------------------------------------------------------------------------------
 
-    def rest(self) -> Sequence[Seen]:
-        """Return what this rank has seen and not told; the run is over."""
+    @property
+    def has_words(self) -> bool:
+        """Whether this rank has something to tell; ranks talk only when something is new."""
+        return bool(self._untold)
+
+    def words(self, at: At) -> Sequence[Seen]:
+        """Return what this rank has seen and not told."""
         untold, self._untold = self._untold, []
         return untold
 
-    def merge(self) -> Sequence[Seen]:
-        """Return what all ranks have seen since the last time; every rank must call this at the same time."""
-        return merged(self._ranks.gather(self.rest()))
+    def rest(self) -> Sequence[Seen]:
+        """Return what this rank has seen and not told; the run is over."""
+        return self.words(self._at)
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Lengths of what `pack` returns."""
-        return 0, 1
+    def merge(self, at: At) -> Sequence[Seen]:
+        """Return what all ranks have seen since the last time; every rank must call this at the same time."""
+        return merged(self._ranks.gather(self.words(at)))
 
     def pack(self) -> tuple[Tensor, Tensor]:
-        """Return whether this rank has something to tell; see `Collector`."""
+        """Take the inventory, when it is due, and return whether this rank has something to tell; see `Collector`."""
         self.end_batch()
-        told = torch.full((1,), float(bool(self._untold)), dtype=torch.float32, device=self._device)
-        return torch.zeros(0, dtype=torch.float32, device=self._device), told
-
-    def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
-        """Tell all ranks what any of them has seen; they talk only when something is new."""
-        return self.merge() if maxima[0] > 0 else ()
+        return super().pack()

@@ -1,0 +1,161 @@
+"""The parts of a probe: only what somebody asks for is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from torch import nn
+from torch.optim import Optimizer
+
+from lightning_nnguard import observation as o
+from lightning_nnguard.probe import functions as fn
+from lightning_nnguard.probe.activations import ActivationCollector
+from lightning_nnguard.probe.audit.audit import Audit
+from lightning_nnguard.probe.audit.readers import READERS
+from lightning_nnguard.probe.batch_watch import BatchWatch
+from lightning_nnguard.probe.collector import Collector
+from lightning_nnguard.probe.forward import Extra
+from lightning_nnguard.probe.gradients import GradientCollector
+from lightning_nnguard.probe.inventory.inventory import Inventory
+from lightning_nnguard.probe.losses import LossCollector
+from lightning_nnguard.probe.mode_losses import ModeLossCollector
+from lightning_nnguard.probe.modes import ModeCollector
+from lightning_nnguard.probe.nonfinite import NonFiniteWatch, Save
+from lightning_nnguard.probe.parameters import Parameters, are_maximizing, learning_rates
+from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.settings import ProbeSettings
+from lightning_nnguard.probe.steps import KINDS as STEP_KINDS
+from lightning_nnguard.probe.steps import StepWatch
+from lightning_nnguard.probe.updates import UpdateCollector
+
+_ACTIVATIONS = {o.ActivationSeen, o.ActivationProfileSeen, o.InitialProfileSeen, o.DeadUnitsSeen}
+_UPDATES = {o.UpdateSeen, o.UpdateProfileSeen}
+_GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, *_UPDATES}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a probe watches with; None where nobody asks for it.
+
+    Attributes:
+        nonfinite: NaN and infinity, on every step.
+        losses: The training loss.
+        activations: Outputs of layers.
+        gradients: Gradients of parameters.
+        updates: Steps of parameters.
+        modes: Training and evaluation modes.
+        audit: The graph of a few batches.
+        inventory: The set-up of the fit.
+        mode_losses: The loss of one batch in both modes.
+        steps: What happens between the steps of the optimizers.
+        batches: What looks at batches, by name.
+    """
+
+    nonfinite: NonFiniteWatch | None
+    losses: LossCollector | None
+    activations: ActivationCollector | None
+    gradients: GradientCollector | None
+    updates: UpdateCollector | None
+    modes: ModeCollector | None
+    audit: Audit | None
+    inventory: Inventory | None
+    mode_losses: ModeLossCollector | None
+    steps: StepWatch | None
+    batches: Mapping[str, BatchWatch] = field(default_factory=dict)
+
+    @property
+    def collectors(self) -> dict[str, Collector]:
+        """All that take part in the exchange of a sampled step, by name, in the order in which they are read."""
+        named: list[tuple[str, Collector | None]] = [
+            ("non-finite", self.nonfinite), ("losses", self.losses), ("activations", self.activations),
+            ("gradients", self.gradients), ("updates", self.updates), ("modes", self.modes),
+            ("audit", self.audit), ("inventory", self.inventory), ("loss by mode", self.mode_losses),
+            *(self.steps.collectors.items() if self.steps is not None else ()), *self.batches.items(),
+        ]  # fmt: skip
+        return {name: each for name, each in named if each is not None}
+
+    def listeners(self) -> Extra:
+        """Return who listens to which functions while a forward is watched."""
+        table: Extra = {}
+        if self.modes is not None:
+            for functions, listener in (
+                (fn.DROPOUTS, self.modes.on_dropout),
+                (fn.ATTENTIONS, self.modes.on_attention),
+                (fn.RECURRENT, self.modes.on_recurrent),
+                (fn.BATCH_NORMS, self.modes.on_batch_norm),
+            ):
+                table |= {function: (name, listener) for function, name in functions.items()}
+        if self.losses is not None:
+            table |= {function: (name, self.losses.chance.on_loss) for function, name in fn.LOSSES.items()}
+        return table
+
+
+def build_parts(
+    model: nn.Module,
+    settings: ProbeSettings,
+    parameters: Parameters,
+    *,
+    ranks: Ranks,
+    num_slots: int,
+    optimizers: Callable[[], Sequence[Optimizer]],
+    save: Save,
+    context: Callable[[], AbstractContextManager[object]],
+    has_scaler: bool,
+    on_error: Callable[[Exception, str], None],
+    inventory: Inventory | None,
+) -> Parts:
+    """Build what the wanted observations need.
+
+    Args:
+        model: The user's LightningModule.
+        settings: What the probe may do.
+        parameters: The model's parameters.
+        ranks: The processes that train together.
+        num_slots: Steps from one sampled step to the next at most.
+        optimizers: Returns the run's optimizers.
+        save: Writes an offending batch to disk.
+        context: Gives the precision context of a training step.
+        has_scaler: Whether a gradient scaler is in use.
+        on_error: Takes an exception and the name of the part that raised it.
+        inventory: Looks at the set-up of the fit; None when nobody asked for it.
+    """
+    wanted, device = set(settings.wanted), parameters.device
+
+    def optimized() -> set[int]:
+        return set(learning_rates(optimizers()))
+
+    activations = gradients = updates = losses = modes = nonfinite = mode_losses = audit = steps = None
+    if wanted & _ACTIVATIONS or settings.activation_histograms:
+        activations = ActivationCollector(ranks=ranks, device=device, max_histograms=settings.activation_histograms)
+    if (wanted & _GRADIENTS or settings.gradient_histograms) and len(parameters):
+        gradients = GradientCollector(parameters, max_histograms=settings.gradient_histograms, has_scaler=has_scaler)
+    if wanted & _UPDATES and gradients is not None:
+        updates = UpdateCollector(parameters, max_bytes=settings.snapshot_bytes, has_scaler=has_scaler, gradients=gradients)
+    if wanted & {o.LossSeen, o.NonFiniteSeen, o.GapSeen, o.ModeLossSeen}:
+        losses = LossCollector(ranks=ranks, device=device, num_slots=num_slots)
+    if wanted & {o.ModeSeen, o.GapSeen}:
+        modes = ModeCollector(model, ranks=ranks, device=device, optimized=optimized)
+    if o.NonFiniteSeen in wanted:
+        immediate = settings.sync or device.type == "cpu"
+        nonfinite = NonFiniteWatch(model, parameters, ranks=ranks, immediate=immediate, save=save, context=context)
+    if o.ModeLossSeen in wanted and losses is not None:
+        scales = losses
+        mode_losses = ModeLossCollector(
+            model, ranks=ranks, device=device, max_bytes=settings.snapshot_bytes, context=context,
+            scales=lambda: (scales.level, scales.history.first),
+        )  # fmt: skip
+    if wanted & {*READERS, o.ModelSeen}:  # which wants to know how many targets there are
+        audit = Audit(
+            model, wanted, ranks=ranks, device=device, optimized=optimized,
+            maximizes=lambda: are_maximizing(optimizers()), on_error=on_error,
+        )  # fmt: skip
+    if wanted & STEP_KINDS and len(parameters):
+        steps = StepWatch(model, parameters, wanted, ranks=ranks, optimizers=optimizers)
+    if inventory is not None:
+        inventory.join(device, lambda: audit.targets_per_sample if audit is not None else None)
+    return Parts(
+        nonfinite=nonfinite, losses=losses, activations=activations, gradients=gradients, updates=updates, modes=modes,
+        audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps,
+    )  # fmt: skip
