@@ -53,10 +53,10 @@ def cases(faults: Sequence[Fault] = FAULTS, healthy: Sequence[Callable[[], Progr
 def _of_faults(faults: Sequence[Fault]) -> Iterator[Case]:
     twins: dict[Callable[[], Program], Case] = {}
     for fault in faults:
-        if fault.fixed is not None and fault.fixed not in twins:
+        if fault.fixed not in twins:
             twins[fault.fixed] = Case(kind="fixed", name=_name(fault.make), code=fault.code, stratum=fault.kind, make=fault.fixed)
     for fault in faults:
-        twin = twins[fault.fixed].key if fault.fixed else ""
+        twin = twins[fault.fixed].key
         yield Case(kind="planted", name=_name(fault.make), code=fault.code, stratum=fault.kind, make=fault.make, twin=twin)
     yield from twins.values()
 

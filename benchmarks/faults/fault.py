@@ -15,7 +15,7 @@ class Fault:
 
     Attributes:
         make: Builds the program.
-        fixed: Builds its twin: the same program after the cure, on which nothing may be said; None where there is none yet.
+        fixed: Builds its twin: the same program after the cure, on which nothing may be said.
         code: The rule that names the fault.
         before: Step by which the fault must be said at the latest.
         where: The place that it must name.
@@ -25,7 +25,7 @@ class Fault:
     """
 
     make: Callable[[], Program]
-    fixed: Callable[[], Program] | None = None
+    fixed: Callable[[], Program]
     code: str
     before: int
     where: str = ""

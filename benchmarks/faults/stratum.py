@@ -8,12 +8,12 @@ Stratum = Literal["contract", "graph", "hyper-parameter", "initialisation-evalua
 STRATA: tuple[Stratum, ...] = get_args(Stratum)
 
 # Share of each stratum among real bugs, by the surveys of faults in deep learning programs that the zoo is built after.
-SHARE: dict[Stratum, str] = {
-    "contract": "a third",
-    "graph": "an eighth",
-    "hyper-parameter": "a ninth",
-    "initialisation-evaluation": "a seventh",
-    "data-dimension": "the rest",
+SHARE: dict[Stratum, float] = {
+    "contract": 1 / 3,
+    "graph": 1 / 8,
+    "hyper-parameter": 1 / 9,
+    "initialisation-evaluation": 1 / 7,
+    "data-dimension": 1 - 1 / 3 - 1 / 8 - 1 / 9 - 1 / 7,
 }
 
 _OF_FAMILY: dict[str, Stratum] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.faults.result import GUARD, Result
 from benchmarks.faults.score import Alarms, CrossTalk, Names, Recall, cross_talk, grouped, recall, told_apart
-from benchmarks.faults.stratum import SHARE, STRATA
+from benchmarks.faults.stratum import SHARE, STRATA, Stratum
 
 Rows = list[list[str]]
 
@@ -67,14 +67,21 @@ def total_rows(results: Sequence[Result], rules: Rules) -> Rows:
 
 
 def stratum_rows(results: Sequence[Result], rules: Rules) -> Rows:
-    """Return the recall of the guard by kind of mistake, with the number of pairs of a fault and its twin."""
+    """Return the recall of the guard by kind of mistake, and of all, each kind counted as common as it is among real bugs."""
     faulty = grouped(_of(results, "guard", "planted"), lambda result: result.stratum)
-    rows = [["", "share of real bugs", "pairs", *RECALL_HEAD]]
-    for stratum in STRATA:
-        runs = faulty.get(stratum, [])
-        num_pairs = len({result.case for result in runs if result.twin})
-        rows.append([stratum, SHARE[stratum], str(num_pairs), *_cells(_recall(runs, rules))])
-    return rows
+    found = {stratum: _recall(faulty.get(stratum, []), rules) for stratum in STRATA}
+    rows = [["", "share of real bugs", *RECALL_HEAD]]
+    rows += [[stratum, _percent(SHARE[stratum]), *_cells(score)] for stratum, score in found.items()]
+    counts = (weighted(found, count) for count in ("detected", "named", "first", "alone"))
+    shares = ["" if share is None else _percent(share) for share in counts]
+    return [*rows, ["as common as in real bugs", _percent(1), "", "", *shares, "", ""]]
+
+
+def weighted(found: Mapping[Stratum, Recall], count: str) -> float | None:
+    """Return a share of the runs as it would be if each stratum were as common as among real bugs; None when one has no run."""
+    if not all(score.num_runs for score in found.values()):
+        return None
+    return sum(SHARE[stratum] * getattr(score, count) / score.num_runs for stratum, score in found.items())
 
 
 def rule_rows(results: Sequence[Result], rules: Rules) -> Rows:

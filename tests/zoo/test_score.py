@@ -10,8 +10,9 @@ from benchmarks.faults.bounds import quantile, upper_bound
 from benchmarks.faults.evidence import BEGIN, END, between_markers, rule_evidence
 from benchmarks.faults.report import report
 from benchmarks.faults.result import GUARD, Result, Said
-from benchmarks.faults.score import Alarms, cross_talk, recall, told_apart
-from benchmarks.faults.tables import RuleFacts, own_names
+from benchmarks.faults.score import Alarms, Recall, cross_talk, recall, told_apart
+from benchmarks.faults.stratum import SHARE, STRATA
+from benchmarks.faults.tables import RuleFacts, own_names, weighted
 
 RULES = {
     "NNG301": RuleFacts(name="dead-units", family="activations", is_info=False),
@@ -163,7 +164,19 @@ def test_report_of_a_small_set() -> None:
     ]
     assert found["Who warned without reason"][1:] == [["tables.bits", "healthy", "NNG405"]]
     graph = next(row for row in found["Planted faults, by kind of mistake"] if row[0] == "graph")
-    assert graph[:4] == ["graph", "an eighth", "2", "2"]
+    assert graph[:4] == ["graph", "12.5 %", "2", "2"]
+
+
+def test_kinds_of_mistakes_count_as_they_are_among_real_bugs() -> None:
+    def found(named: int) -> Recall:
+        return recall(
+            [result("planted", f"{i}", *([said("NNG301")] * (i < named)), code="NNG301") for i in range(4)], GUARD, NAMES, INFOS
+        )
+
+    scores = dict(zip(STRATA, (found(4), found(2), found(4), found(4), found(4)), strict=True))
+    assert weighted(scores, "named") == pytest.approx(1 - SHARE[STRATA[1]] / 2)
+    assert weighted({**scores, "graph": recall([], GUARD, NAMES, INFOS)}, "named") is None
+    assert sum(SHARE.values()) == pytest.approx(1)
 
 
 def test_report_names_what_broke() -> None:

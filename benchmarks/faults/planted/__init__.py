@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-from benchmarks.faults.planted import contract, evaluation, flow, inventory, layers, learning, numbers
+from benchmarks.faults.planted import (
+    activations,
+    contract,
+    contract_images,
+    contract_sequences,
+    contract_tables,
+    evaluation,
+    flow,
+    inventory,
+    layers,
+    learning,
+    losses,
+    modes,
+    rates,
+)
 
-FAULTS = (*numbers.FAULTS, *contract.FAULTS, *evaluation.FAULTS, *inventory.FAULTS, *flow.FAULTS, *learning.FAULTS, *layers.FAULTS)
+FAULTS = (
+    *activations.FAULTS,
+    *rates.FAULTS,
+    *losses.FAULTS,
+    *modes.FAULTS,
+    *contract.FAULTS,
+    *contract_sequences.FAULTS,
+    *contract_images.FAULTS,
+    *contract_tables.FAULTS,
+    *evaluation.FAULTS,
+    *inventory.FAULTS,
+    *flow.FAULTS,
+    *learning.FAULTS,
+    *layers.FAULTS,
+)

@@ -41,7 +41,7 @@ class ExplodingActivations(Rule[ActivationSeen]):
     why: ClassVar[str] = "growth at this pace overflows soon, and huge activations give huge gradients"
     fix: ClassVar[str] = "lower the learning rate, add normalisation, clip gradients, or scale the input"
     gated: ClassVar[bool] = True
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG403", "NNG704"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG118", "NNG403", "NNG704"})
 
     max_rms: float = threshold(1e4, "largest healthy root mean square of the output")
     max_growth: float = threshold(2, "largest healthy factor by which the RMS grows in one window", low=1)

@@ -12,7 +12,7 @@ from lightning_nnguard.rules.rule import Rule, threshold
 #: Losses that are never negative. The likelihood is one only when it is given log-probabilities.
 _BOUNDED = frozenset({
     "cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "l1_loss", "smooth_l1_loss",
-    "huber_loss", "kl_div", "soft_margin_loss",
+    "huber_loss", "kl_div", "soft_margin_loss", "negative log-likelihood",
 })  # fmt: skip
 
 
@@ -22,8 +22,9 @@ class LossNegated(Rule[WholeLossSeen]):
 
     What it checks:
         The trained loss of the audited batches, where it is the result of one loss function that is never negative (cross-entropy,
-        squared and absolute errors, divergence, ...) and nothing but numbers: whether it falls when that rises (`-loss`,
-        `loss * -1`, `1 - loss`), or whether all optimizers go uphill (`maximize=True`). Both together are right.
+        squared and absolute errors, divergence, log-probabilities picked by the targets, ...) and nothing but numbers: whether it
+        falls when that rises (`-loss`, `loss * -1`, `1 - loss`), or whether all optimizers go uphill (`maximize=True`). Both
+        together are right.
 
     Why it matters:
         The optimizer makes the predictions as wrong as it can, and the loss falls all the time while it does so.

@@ -56,6 +56,29 @@ def test_however_it_is_written(softmax):
 
 
 @pytest.mark.parametrize(
+    ("reshape", "class_dim"),
+    [
+        (lambda logs, y: (logs.flatten(0, 1), y.flatten()), 2),
+        (lambda logs, y: (logs.view(-1, 5), y.view(-1)), 2),
+        (lambda logs, y: (logs.transpose(1, 2), y), 2),
+        (lambda logs, y: (logs.transpose(1, 2).transpose(0, 2).swapaxes(2, 0), y), 2),
+        (lambda logs, y: (logs.reshape(-1, 5).float(), y.flatten()), 2),
+        (lambda logs, y: (logs, torch.zeros(8, 5, dtype=torch.long)), 1),
+        (lambda logs, y: (logs.view(-1, 3), torch.zeros(40, dtype=torch.long)), None),
+    ],
+    ids=["flatten", "view", "transpose", "transposes", "reshape", "as it is", "mixed"],
+)
+def test_classes_are_found_where_they_were_before_flattening(reshape, class_dim):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        logs = F.log_softmax(self.a(x), dim=1)
+        return F.nll_loss(*reshape(logs, y))
+
+    x, y = torch.randn(8, 3, 6), torch.randint(0, 5, (8, 3))
+    (seen,) = softmax_calls(forward, x, y, a=nn.Linear(6, 5))
+    assert (seen.shape, seen.dim, seen.class_dim) == ((8, 3, 5), 1, class_dim)
+
+
+@pytest.mark.parametrize(
     ("between", "loss"),
     [
         (lambda p: p.log(), "nll_loss"),

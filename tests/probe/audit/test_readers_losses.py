@@ -296,6 +296,44 @@ def test_the_sign_of_the_trained_loss(loss, sign, has_constant):
         assert (seen.trained_value > 0) is (sign > 0)
 
 
+def logs(self: Net, x: Tensor) -> Tensor:
+    return F.log_softmax(self.a(x), 1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sign"),
+    [
+        (lambda self, x, y: -logs(self, x).gather(1, y[:, None]).mean(), 1),
+        (lambda self, x, y: -logs(self, x)[torch.arange(8), y].mean(), 1),
+        (lambda self, x, y: logs(self, x).gather(1, y[:, None]).squeeze(1).sum() / -1, 1),
+        (lambda self, x, y: logs(self, x).gather(1, y[:, None]).mean(), -1),
+        (lambda self, x, y: logs(self, x)[torch.arange(8), y].mean(), -1),
+        (lambda self, x, y: torch.take_along_dim(logs(self, x), y[:, None], 1).mean(), -1),
+    ],
+)
+def test_log_probabilities_picked_by_hand(loss, sign):
+    (seen,) = whole(loss)
+    assert (seen.function, seen.sign, seen.has_constant, seen.is_target_made) == ("negative log-likelihood", sign, False, False)
+    assert seen.trained_value is not None
+    assert seen.value == abs(seen.trained_value) > 0
+    assert (seen.trained_value > 0) is (sign > 0)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda self, x, y: (logs(self, x).gather(1, y[:, None]) * x[:, :1]).mean(),
+        lambda self, x, y: logs(self, x).diagonal().mean(),
+        lambda self, x, y: logs(self, x)[:, 0].mean(),
+        lambda self, x, y: logs(self, x).gather(1, self.a(x).argmax(1)[:, None].clone()).mean(),
+        lambda self, x, y: self.a(x).gather(1, y[:, None]).mean(),
+    ],
+    ids=["advantages", "diagonal", "one class", "own choice", "logits"],
+)
+def test_log_probabilities_that_are_no_likelihood(loss):
+    assert [each for each in whole(loss) if each.function == "negative log-likelihood"] == []
+
+
 @pytest.mark.parametrize(
     "loss",
     [

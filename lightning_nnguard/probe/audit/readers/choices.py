@@ -16,6 +16,8 @@ _SOFTMAX = frozenset({"softmax", "log_softmax"})
 _CHOICES = {"argmax": 1, "max": 1, "topk": 2}
 #: Between softmax and a loss.
 _LOGARITHM = PASSING | {"log", "clamp", "clamp_min"}
+_FLATTENING = frozenset({"view", "reshape", "flatten"})
+_TRANSPOSING = frozenset({"transpose", "swapaxes", "swapdims"})
 #: Between a layer and a choice: what leaves the largest value the largest.
 _MONOTONE = PASSING | NOISE | _SOFTMAX | {"sigmoid", "tanh", "exp", "log", "log_sigmoid"}
 _COMBINING = frozenset({"add", "sub", "mul", "div", "matmul", "bmm", "mm", "einsum", "addcmul"})
@@ -30,7 +32,8 @@ def softmaxes(record: Record) -> Sequence[SoftmaxSeen]:
         dim = _dimension(call, 1) if call.function in _SOFTMAX else None
         if dim is None:
             continue
-        source, loss = call.inputs[0], losses.get(call.number)
+        source = call.inputs[0]
+        loss, class_dim = losses.get(call.number, (None, None))
         layer = _layer_before(source, PASSING | NOISE)
         seen.append(
             SoftmaxSeen(
@@ -39,22 +42,49 @@ def softmaxes(record: Record) -> Sequence[SoftmaxSeen]:
                 layer=layer.call.function if layer else "", channel_dim=layer.channel_dim if layer else None,
                 is_combined=_is_combined(record, call), is_trained=call.number in record.trained,
                 loss=loss.function if loss else "", loss_source=loss.source if loss else None,
-                class_dim=min(1, len(source.shape) - 1) if loss and loss.function in OVER_CLASSES else None,
+                class_dim=class_dim,
                 target_is_alike=loss is not None and _is_alike(loss.argument(1, "target"), dim),
             )
         )  # fmt: skip
     return list(dict.fromkeys(seen))
 
 
-def _losses(record: Record) -> dict[int, Call]:
-    """Return the loss calls that take the result of a softmax, in its own shape, by the number of the softmax."""
-    table: dict[int, Call] = {}
+def _losses(record: Record) -> dict[int, tuple[Call, int | None]]:
+    """Return the loss calls that take the result of a softmax, and the dimension of that result from which they take their classes.
+
+    They are found by the number of the softmax. The dimension is None where the loss does not say.
+    """
+    table: dict[int, tuple[Call, int | None]] = {}
     for call in record.calls:
         source = call.argument(0, "input") if call.function in LOSSES else None
+        if not isinstance(source, Value):
+            continue
+        if call.function in OVER_CLASSES:
+            source, class_dim = _before_flattening(source, min(1, len(source.shape) - 1))
+        else:
+            class_dim = None
         maker = _before_logarithm(source)
         if maker is not None and maker.function in _SOFTMAX:
-            table.setdefault(maker.number, call)
+            table.setdefault(maker.number, (call, class_dim))
     return table
+
+
+def _before_flattening(value: Value, class_dim: int) -> tuple[Value, int]:
+    """Return what was flattened to (samples, classes), and where it has its classes; the value itself when nothing was.
+
+    Transposed values are followed, too, as of (batch, time, classes) to (batch, classes, time).
+    """
+    value = unmoved(value, _LOGARITHM)
+    call = value.call
+    if call is None or not call.inputs:
+        return value, class_dim
+    before, num_dims = call.inputs[0], len(value.shape)
+    if call.function in _FLATTENING and num_dims == 2 and class_dim == 1 and before.shape[-1:] == value.shape[-1:]:
+        return _before_flattening(before, len(before.shape) - 1)
+    one, other = (_dimension(call, place, name=name) for place, name in ((1, "dim0"), (2, "dim1")))
+    if call.function in _TRANSPOSING and one is not None and other is not None:
+        return _before_flattening(before, {one: other, other: one}.get(class_dim, class_dim))
+    return value, class_dim
 
 
 def _before_logarithm(value: object) -> Call | None:
@@ -129,9 +159,9 @@ def _layer_before(value: Value, through: frozenset[str]) -> Layer | None:
     return layer_of(unmoved(value, through).call)
 
 
-def _dimension(call: Call, position: int, default: int | None = None) -> int | None:
+def _dimension(call: Call, position: int, default: int | None = None, name: str = "dim") -> int | None:
     """Return the dimension that a call names, from 0 on; None when it names none or its input has none."""
-    dim = call.argument(position, "dim", default)
+    dim = call.argument(position, name, default)
     num_dims = len(call.inputs[0].shape) if call.inputs else 0
     if isinstance(dim, bool) or not isinstance(dim, int) or not -num_dims <= dim < num_dims:
         return None

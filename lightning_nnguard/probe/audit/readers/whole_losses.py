@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 from lightning_nnguard.observation import WholeLossSeen
 from lightning_nnguard.probe.audit.call import Call, Value
-from lightning_nnguard.probe.audit.graph import PASSING, roots
+from lightning_nnguard.probe.audit.graph import PASSING, first, origin, roots
 from lightning_nnguard.probe.audit.losses import LossFact
 from lightning_nnguard.probe.audit.objective import Objective
 from lightning_nnguard.probe.audit.readers.loss_calls import is_made
 from lightning_nnguard.probe.audit.record import Record
 
 _KEEPING = PASSING | {"mean", "sum", "nanmean", "nansum"}
+#: What picks the log-probabilities of the targets by hand, and what that is called.
+_PICKING = frozenset({"gather", "take_along_dim", "getitem"})
+LIKELIHOOD = "negative log-likelihood"
 
 
 class _Way(NamedTuple):
@@ -27,28 +30,34 @@ class _Way(NamedTuple):
 
 def whole_losses(record: Record) -> Sequence[WholeLossSeen]:
     """Return one observation for each backward pass whose loss is the result of one loss function, up to scalar arithmetic."""
-    ways = [(objective, _way(objective.value)) for objective in record.objectives]
+    ways = [(objective, _way(objective.value, record)) for objective in record.objectives]
     return [_seen(record, objective, way) for objective, way in ways if way is not None]
 
 
 def _seen(record: Record, objective: Objective, way: _Way) -> WholeLossSeen:
     call, fact = way.call, way.call.fact
-    assert isinstance(fact, LossFact)
+    if isinstance(fact, LossFact):
+        function, value, input_max, is_target_made = call.function, fact.value, fact.input_max, is_made(call.argument(1, "target"))
+    else:
+        known = None if way.has_constant or objective.number is None else abs(objective.number)
+        function, value, input_max, is_target_made = LIKELIHOOD, known, 0.0, False
     parameters = [root for root in roots(objective.value) if root.is_parameter]
     return WholeLossSeen(
-        where=call.where, step=record.at.step, epoch=record.at.epoch, function=call.function, source=call.source, value=fact.value,
-        input_max=fact.input_max, trained_value=objective.number, sign=way.sign, has_constant=way.has_constant,
+        where=call.where, step=record.at.step, epoch=record.at.epoch, function=function, source=call.source, value=value,
+        input_max=input_max, trained_value=objective.number, sign=way.sign, has_constant=way.has_constant,
         turned_source=way.turned.source if way.turned else None, is_manual=record.manual, is_maximized=record.is_maximized,
-        is_target_made=is_made(call.argument(1, "target")), has_frozen=any(not each.requires_grad for each in parameters),
+        is_target_made=is_target_made, has_frozen=any(not each.requires_grad for each in parameters),
     )  # fmt: skip
 
 
-def _way(value: Value) -> _Way | None:
+def _way(value: Value, record: Record) -> _Way | None:
     """Return the way from a trained loss to a loss function; None when anything else goes in that is not a scalar or a constant."""
     sign, has_constant, turned = 1, False, None
     while (call := value.call) is not None and value.requires_grad:
         if isinstance(call.fact, LossFact):
             return _Way(call, sign, has_constant, turned)
+        if _picks_likelihoods(call, record):
+            return _Way(call, -sign, has_constant, turned)
         step = _step(call)
         if step is None:
             return None
@@ -57,6 +66,15 @@ def _way(value: Value) -> _Way | None:
         if factor < 0:
             sign, turned = -sign, turned or call
     return None
+
+
+def _picks_likelihoods(call: Call, record: Record) -> bool:
+    """Return whether a call picks log-probabilities by integers of the batch."""
+    if call.function not in _PICKING or not call.inputs:
+        return False
+    maker = origin(call.inputs[0])
+    indices = [each for each in call.inputs[1:] if not each.is_floating and each.shape]
+    return maker is not None and maker.function == "log_softmax" and any(first(each) in record.batch for each in indices)
 
 
 def _step(call: Call) -> tuple[Value, int, bool] | None:
