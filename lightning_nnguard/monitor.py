@@ -43,6 +43,7 @@ class Monitor:
         severity_of: Callable[[Rule[Seen], Finding], Severity] = own_severity,
         *,
         draw_health: bool = False,
+        strict: bool = False,
     ) -> None:
         """Subscribe rules and panels.
 
@@ -52,6 +53,7 @@ class Monitor:
             sinks: Where findings and charts go; none on other ranks than zero, and then no chart is made.
             severity_of: Severity of a rule's finding, after the gate; usually `Policy.severity_of`.
             draw_health: Whether to draw the health of all layers and the text of all findings.
+            strict: Whether an error of a rule, panel or sink is raised.
         """
         self.reporter = Reporter()
         self._rules = [(rule, f"rule {rule.code} {rule.name}", subscription(type(rule))) for rule in rules]
@@ -59,7 +61,7 @@ class Monitor:
         self._sinks = tuple(sinks)
         self._severity_of = severity_of
         self._health = HealthLog() if draw_health and sinks else None
-        self._containment = Containment()
+        self._containment = Containment(strict=strict)
         self._loss: LossSeen | None = None
         self._step = 0
         gate: set[type[Seen]] = {LossSeen} if any(rule.gated for rule in rules) else set()

@@ -11,11 +11,19 @@ from lightning_nnguard.observation import (
     AbsentGradientSeen,
     ActivationProfileSeen,
     ActivationSeen,
+    AdaptiveStepSeen,
+    AttentionSeen,
+    AverageSeen,
     BroadcastSeen,
     ChoiceSeen,
     ClearingSeen,
+    ClippingSeen,
+    ConstantInputSeen,
     ConvolutionInputSeen,
     DeadUnitsSeen,
+    DecaySeen,
+    DuplicateUnitsSeen,
+    EpochOrderSeen,
     FrozenUpdateSeen,
     GapSeen,
     GradientNormSeen,
@@ -23,6 +31,9 @@ from lightning_nnguard.observation import (
     GradientSeen,
     HeldGraphsSeen,
     InitialProfileSeen,
+    InputShiftSeen,
+    LabelsSeen,
+    LayerInputSeen,
     LoadSeen,
     LossCallSeen,
     LossSeen,
@@ -36,10 +47,20 @@ from lightning_nnguard.observation import (
     NoStepSeen,
     ObjectiveSeen,
     OptimizerSeen,
+    OptimizerSettingSeen,
+    OutputSpreadSeen,
+    OverlapSeen,
+    PaddingSeen,
     ParameterSeen,
+    PrecisionSeen,
+    PredictionsSeen,
     Quantity,
     RandomEvaluationSeen,
+    RateSeen,
+    RepeatedBatchSeen,
     RunningStatisticsSeen,
+    ScalerSeen,
+    ScheduleSeen,
     Seen,
     SoftmaxSeen,
     StackedLayersSeen,
@@ -47,7 +68,9 @@ from lightning_nnguard.observation import (
     UnregisteredParameterSeen,
     UpdateProfileSeen,
     UpdateSeen,
+    ValidationChangeSeen,
     WholeLossSeen,
+    WorkerSamplesSeen,
 )
 from lightning_nnguard.rules import Rule
 
@@ -161,6 +184,11 @@ def held_graphs(**changes: Any) -> HeldGraphsSeen:
 def symmetry(**changes: Any) -> SymmetrySeen:
     """Build a head that started at zero, and has separated."""
     return replace(SymmetrySeen(where="head.weight", step=30, epoch=0, num_units=10, gap=0.4, num_steps=30), **changes)
+
+
+def duplicate_units(**changes: Any) -> DuplicateUnitsSeen:
+    """Build a layer with a few units that are alike."""
+    return replace(DuplicateUnitsSeen(where="encoder.3.weight", step=210, epoch=0, num_alike=4), **changes)
 
 
 def frozen_update(**changes: Any) -> FrozenUpdateSeen:
@@ -325,6 +353,26 @@ def norm_call(**changes: Any) -> NormCallSeen:
     return replace(NormCallSeen(where="encoder.1", step=0, epoch=0, source="net.py:12, `self.encoder(x)`"), **changes)
 
 
+def attention(**changes: Any) -> AttentionSeen:
+    """Build a healthy attention of four heads over 64 keys."""
+    seen = AttentionSeen(where="blocks.0", step=0, epoch=0, stage="train", source="net.py:12, `scores.softmax(-1)`")
+    return replace(seen, **changes)
+
+
+def output_spread(**changes: Any) -> OutputSpreadSeen:
+    """Build the outputs of a regression that explains a third of its targets' variance."""
+    seen = OutputSpreadSeen(where="mse_loss()", step=1200, epoch=2, source="train.py:48, `F.mse_loss(x, y)`")
+    return replace(seen, **changes)
+
+
+def predictions(**changes: Any) -> PredictionsSeen:
+    """Build what a healthy validation of ten classes predicts."""
+    seen = PredictionsSeen(
+        where="cross_entropy()", step=1200, epoch=2, stage="validate", source="train.py:52, `F.cross_entropy(x, y)`"
+    )
+    return replace(seen, **changes)
+
+
 def choice(**changes: Any) -> ChoiceSeen:
     """Build a healthy argmax over the logits of ten classes."""
     return replace(ChoiceSeen(step=0, epoch=0, stage="validate", source="train.py:52, `logits.argmax(1)`"), **changes)
@@ -333,6 +381,32 @@ def choice(**changes: Any) -> ChoiceSeen:
 def convolution_input(**changes: Any) -> ConvolutionInputSeen:
     """Build healthy images with the channels in dimension 1."""
     return replace(ConvolutionInputSeen(where="stem", step=0, epoch=0, stage="train", source="net.py:8, `self.stem(x)`"), **changes)
+
+
+def layer_input(**changes: Any) -> LayerInputSeen:
+    """Build what the first layer of a network is given: 64 standardised rows of 20 columns."""
+    seen = LayerInputSeen(where="net.0", step=0, epoch=0, source="train.py:48, `self.net(x)` in `net.0`")
+    return replace(seen, **changes)
+
+
+def padding(**changes: Any) -> PaddingSeen:
+    """Build sequences of tokens a fifth of which is padding."""
+    return replace(PaddingSeen(where="embed", step=0, epoch=0, source="net.py:12, `self.embed(x)` in `embed`"), **changes)
+
+
+def constant_input(**changes: Any) -> ConstantInputSeen:
+    """Build samples that differ in all but three border pixels."""
+    return replace(ConstantInputSeen(where="net.0", step=190, epoch=0), **changes)
+
+
+def labels(**changes: Any) -> LabelsSeen:
+    """Build a thousand labels of ten classes, in random order."""
+    return replace(LabelsSeen(where="batch[1]", step=1200, epoch=2), **changes)
+
+
+def input_shift(**changes: Any) -> InputShiftSeen:
+    """Build a validation set that was prepared like the training set."""
+    return replace(InputShiftSeen(where="net.0", step=1200, epoch=2), **changes)
 
 
 def dropout(**changes: Any) -> ModeSeen:
@@ -379,6 +453,103 @@ def gap(**changes: Any) -> GapSeen:
     return replace(seen, **changes)
 
 
+def schedule(**changes: Any) -> ScheduleSeen:
+    """Build a cosine as long as the run of 1000 optimizer steps in 10 epochs."""
+    seen = ScheduleSeen(
+        where="lr_schedulers[0]", step=0, epoch=0, kind="CosineAnnealingLR", argument="T_max", length=1000.0, num_planned=1000.0,
+        num_optimizer_steps=1000.0, num_epochs=10.0, rises_again=True,
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def optimizer_setting(**changes: Any) -> OptimizerSettingSeen:
+    """Build Adam with its defaults."""
+    seen = OptimizerSettingSeen(where="optimizers[0]", step=0, epoch=0, kind="Adam", betas=(0.9, 0.999), eps=1e-8)
+    return replace(seen, **changes)
+
+
+def rate(**changes: Any) -> RateSeen:
+    """Build a learning rate in the middle of a run."""
+    return replace(RateSeen(step=1200, epoch=2, num_groups=2, largest=1e-3, num_planned=10_000.0), **changes)
+
+
+def scaler(**changes: Any) -> ScalerSeen:
+    """Build a gradient scaler that has skipped one of its steps."""
+    return replace(ScalerSeen(step=1200, epoch=2, num_samples=20, num_skipped=1, span=900, scale=65536.0), **changes)
+
+
+def clipping(**changes: Any) -> ClippingSeen:
+    """Build clipping that cuts the peaks of the gradient."""
+    seen = ClippingSeen(step=1200, epoch=2, limit=1.0, kind="SGD", is_plain=True, num_samples=20, num_clipped=2, span=900)
+    return replace(seen, **changes)
+
+
+def decay(**changes: Any) -> DecaySeen:
+    """Build SGD with momentum and the usual L2 regularisation."""
+    seen = DecaySeen(
+        where="optimizers[0]", step=1200, epoch=2, kind="SGD", decay=5e-4, rate=0.1, shrinkage=5e-4, pull=0.05, norm_ratio=0.9,
+        norm_span=200, span=200, num_samples=5,
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def adaptive_step(**changes: Any) -> AdaptiveStepSeen:
+    """Build the steps of Adam on two weight matrices."""
+    seen = AdaptiveStepSeen(
+        step=1200, epoch=2, kinds=("Adam", "Adam"), parameters=("body.weight", "head.weight"), eps=(1e-8, 1e-8), sizes=(0.2, 0.3),
+        gradient_rms=(3e-3, 2e-3), spans=(200, 200), num_samples=(5, 5),
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def precision(**changes: Any) -> PrecisionSeen:
+    """Build bfloat16 weights of which half have moved."""
+    seen = PrecisionSeen(
+        where="encoder.3.weight", step=1200, epoch=2, dtype="bfloat16", num_values=1024, num_unchanged=512, span=60, num_samples=5,
+        rate=1e-3, largest_rate=1e-3,
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def average(**changes: Any) -> AverageSeen:
+    """Build an average that was updated at each step."""
+    return replace(AverageSeen(where="ema", step=1200, epoch=2, kind="AveragedModel", num_steps=1200, num_updates=1200), **changes)
+
+
+def repeated_batch(**changes: Any) -> RepeatedBatchSeen:
+    """Build a batch of 32 different samples that data echoing repeats."""
+    seen = RepeatedBatchSeen(step=5, epoch=0, num_batches=6, num_samples=32, bits=800.0, population=1000)
+    return replace(seen, **changes)
+
+
+def epoch_order(**changes: Any) -> EpochOrderSeen:
+    """Build the beginnings of two shuffled epochs, of which one batch is the same."""
+    seen = EpochOrderSeen(step=31, epoch=1, num_batches=8, num_equal=1, num_samples=256, bits=160.0, sampler="RandomSampler")
+    return replace(seen, **changes)
+
+
+def worker_samples(**changes: Any) -> WorkerSamplesSeen:
+    """Build a stream that four workers share, with few repeated samples."""
+    seen = WorkerSamplesSeen(
+        step=8, epoch=0, num_workers=4, is_iterable=True, num_samples=256, num_across=12, num_within=4, num_rounds=2
+    )
+    return replace(seen, **changes)
+
+
+def overlap(**changes: Any) -> OverlapSeen:
+    """Build a validation set that shares four of a thousand samples with training, where one in a hundred has an equal one."""
+    seen = OverlapSeen(
+        where="val_dataloader", step=99, epoch=0, shared_by="bytes", num_validation=1000, num_shared=4, num_train=4000,
+        num_repeated=40,
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def validation_change(**changes: Any) -> ValidationChangeSeen:
+    """Build two validations on the same bytes."""
+    return replace(ValidationChangeSeen(where="val_dataloader", step=99, epoch=1, num_samples=500, num_changed=0), **changes)
+
+
 def healthy() -> list[Seen]:
     """Return healthy observations of every kind, on which every rule is silent."""
     accuracy = {"mode": "max", "train": (0.5, 0.7, 0.9), "validation": (0.5, 0.65, 0.8), "chance": None}
@@ -401,6 +572,7 @@ def healthy() -> list[Seen]:
         no_step(),
         held_graphs(),
         symmetry(),
+        duplicate_units(),
         frozen_update(),
         update(),
         update(kind="bias", num_dims=1),
@@ -427,7 +599,16 @@ def healthy() -> list[Seen]:
         stacked_layers(),
         norm_call(),
         choice(),
+        attention(),
+        output_spread(),
+        predictions(),
         convolution_input(),
+        layer_input(),
+        layer_input(is_image=True, shape=(64, 1, 8, 8), num_values=4096, std=0.3, mean=0.4, largest=1.0),
+        padding(),
+        constant_input(),
+        labels(),
+        input_shift(),
         loss(),
         loss(chance=None, loss_name=""),
         dropout(),
@@ -440,9 +621,29 @@ def healthy() -> list[Seen]:
         running_statistics(),
         running_statistics(shift=20.0, frozen=True),
         mode_loss(),
+        repeated_batch(),
+        epoch_order(),
+        epoch_order(sampler="", num_equal=8),
+        worker_samples(),
+        worker_samples(num_across=0, num_within=200),
+        overlap(),
+        overlap(num_shared=0, num_repeated=0),
+        validation_change(),
         gap(),
         gap(final=True),
         gap(where="accuracy", **accuracy),
+        schedule(),
+        schedule(length=10.0, num_planned=10.0, interval="epoch"),
+        optimizer_setting(),
+        optimizer_setting(kind="SGD", betas=(), eps=None, momentum=0.9, dampening=0.0),
+        rate(),
+        scaler(),
+        clipping(),
+        decay(),
+        decay(kind="AdamW", pull=None, shrinkage=1e-4),
+        adaptive_step(),
+        precision(),
+        average(),
     ]
 
 

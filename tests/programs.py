@@ -58,11 +58,13 @@ def random_state() -> tuple[Any, ...]:
 
 
 def blobs(num: int = 64, *, num_features: int = 6, num_classes: int = 3) -> TensorDataset:
-    """Return learnable data: classes around different centres. Leaves the global generator alone."""
-    generator = torch.Generator().manual_seed(0)
+    """Return learnable data: classes around different centres. Sets of another size hold other samples of them.
+
+    Leaves the global generator alone.
+    """
     labels = torch.arange(num) % num_classes
-    centres = 2 * torch.randn(num_classes, num_features, generator=generator)
-    return TensorDataset(centres[labels] + torch.randn(num, num_features, generator=generator), labels)
+    centres = 2 * torch.randn(num_classes, num_features, generator=torch.Generator().manual_seed(0))
+    return TensorDataset(centres[labels] + torch.randn(num, num_features, generator=torch.Generator().manual_seed(num)), labels)
 
 
 def loader(num: int = 64, batch_size: int = 8, **changes: Any) -> DataLoader[Any]:

@@ -52,6 +52,11 @@ def table(name: str, batch_size: int = 32, *, scale_targets: bool = True) -> Loa
     return loaders((x - x.mean(0)) / x.std(0), y, batch_size=batch_size)
 
 
+def raw(name: str) -> tuple[Tensor, Tensor]:
+    """Return the columns of one of scikit-learn's tables as they come, and the targets, in random order."""
+    return _mixed(*getattr(datasets, f"load_{name}")(return_X_y=True))
+
+
 def text(length: int, num: int = 2000, batch_size: int = 32) -> tuple[Loaders, int]:
     """Return windows of the library's docstrings as character numbers, each with the same window one character on; and the number
     of different characters.

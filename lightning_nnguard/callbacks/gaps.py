@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_nnguard.callbacks.options import Options
+from lightning_nnguard.containment import contain
 from lightning_nnguard.observation import GapSeen, Seen
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.fair import TrainingSlice
@@ -34,12 +35,13 @@ class GapWatch:
     def __init__(self, options: Options, wanted: Collection[type[Seen]], *, ranks: Ranks, note: Callable[[str], None]) -> None:
         self._is_on = GapSeen in wanted
         self._history = GapHistory(options.pairs, options.modes)
-        self._tells_missing = options.tells_missing
+        self._tells_missing, self._strict = options.tells_missing, options.strict
         self._slice = TrainingSlice(options.fair_batches) if options.fair_batches else None
         self._ranks = ranks
         self._note = note
         self._validation: dict[str, float] = {}
         self._fair: dict[str, float] = {}
+        self._has_failed = False
 
     @property
     def names(self) -> Sequence[str]:
@@ -79,9 +81,12 @@ class GapWatch:
             return ()
         values: list[_Value] = []
         try:
-            values = self._values(trainer, probe, at_epoch_end=at_epoch_end) if self._validation else []
+            values = self._values(trainer, probe, at_epoch_end=at_epoch_end) if self._validation and not self._has_failed else []
         except Exception as error:  # the other ranks wait for this one's values, whatever went wrong with them
-            self._note(f"the gap is not compared: {type(error).__name__}: {error}")
+            self._has_failed = True
+            note = f"the gap is not compared: {type(error).__name__}: {error}"
+            self._note(note)
+            contain(error, note, strict=self._strict)
         self._validation = {}
         if not self._add(values) and not final:
             return ()

@@ -12,6 +12,7 @@ from lightning_nnguard.callbacks.fault import TrainingFault
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.run import GuardRun
+from lightning_nnguard.containment import contain
 from lightning_nnguard.finding import Finding
 from lightning_nnguard.observation import LoadSeen, Stage
 from lightning_nnguard.probe.inventory.loading import LoadWatch
@@ -72,9 +73,10 @@ class Guard(CallbackBase):
         run = self._run
         self._error = f"{type(error).__name__}: {error}"
         note = f"the guard is off after an error of its own: {self._error}"
-        if run is not None and not run.stand_by(note):
+        if not self._options.strict and run is not None and not run.stand_by(note):
             self._run = None
             run.abandon(note)
+        contain(error, note, strict=self._options.strict)
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule, *, is_fit: bool) -> None:
         if trainer.barebones:
@@ -90,6 +92,7 @@ class Guard(CallbackBase):
             )
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
+            contain(error, f"NNGuard could not start: {problem}", strict=self._options.strict)
         ranks = Ranks.current() if trainer.world_size > 1 else Ranks()
         problems = [each for (each,) in ranks.gather([problem]) if each]  # a guard on some ranks alone would wait for the others
         if not problems:
@@ -118,6 +121,7 @@ class Guard(CallbackBase):
             self._loads = LoadWatch(pl_module)
         except Exception as error:
             text = f"NNGuard does not see what is loaded: {type(error).__name__}: {error}"
+            contain(error, text, strict=self._options.strict)
             warnings.warn(text, NNGuardWarning, stacklevel=2)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

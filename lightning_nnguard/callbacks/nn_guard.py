@@ -53,6 +53,8 @@ class NNGuard(Guard):
         pairs: Metrics to compare: common name -> (training name, validation name). None pairs by name.
         modes: Common name -> "min" when lower is better, "max" when higher is.
         fair_batches: Training batches to measure like validation data; 0 takes the logged values.
+        strict: Whether an error of the guard's own is raised, for those who write rules; on several ranks that may hang the others.
+            Else it goes to the log "lightning_nnguard" with its traceback, what raised it is turned off, and training goes on.
 
     Raises:
         ValueError: If an argument is not valid; the text names it, its value and the valid ones.
@@ -74,6 +76,7 @@ class NNGuard(Guard):
         pairs: dict[str, tuple[str, str]] | None = None,
         modes: dict[str, Literal["min", "max"]] | None = None,
         fair_batches: int = 0,
+        strict: bool = False,
     ) -> None:
         policy = policy_of(
             select=select or ("NNG",), fail_on=fail_on, ignore=ignore, severity=severity, thresholds=thresholds,
@@ -95,5 +98,6 @@ class NNGuard(Guard):
                 tells_missing=pairs is not None,
                 draw_health=True,
                 write_lines=True,
+                strict=strict,
             )
         )

@@ -30,6 +30,7 @@ class Options:
         tells_missing: Whether to note, once, that metrics to compare are missing.
         draw_health: Whether to draw the layer x time map and the text of findings.
         write_lines: Whether to write findings as JSON lines beside the logs.
+        strict: Whether errors of the guard's own are raised.
     """
 
     policy: Policy
@@ -44,6 +45,7 @@ class Options:
     tells_missing: bool = False
     draw_health: bool = False
     write_lines: bool = False
+    strict: bool = False
 
 
 def checked_count(name: str, value: int, *, least: int = 0) -> int:

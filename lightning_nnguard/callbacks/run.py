@@ -13,8 +13,10 @@ from torch.optim import Optimizer
 
 from lightning_nnguard.callbacks.fault import TrainingFault
 from lightning_nnguard.callbacks.gaps import GapWatch, logged_numbers
+from lightning_nnguard.callbacks.loaders import loading_of
 from lightning_nnguard.callbacks.loggers import sinks_of
 from lightning_nnguard.callbacks.monitors import monitors_of
+from lightning_nnguard.callbacks.optimization import OptimizationFacts
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.start import run_start
@@ -30,6 +32,8 @@ from lightning_nnguard.probe.pictures import batch_seen, filters_seen
 from lightning_nnguard.probe.probe import Probe
 from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.probe.replay import save_batch
+from lightning_nnguard.probe.samples.loading import Loading
+from lightning_nnguard.probe.samples.watch import KINDS as SAMPLES
 from lightning_nnguard.probe.settings import ProbeSettings
 from lightning_nnguard.sinks.sink import EpochEnd, RunSummary
 
@@ -70,19 +74,23 @@ class GuardRun:
         policy = options.policy
         rules = [rule for rule in policy.rules() if rule.code not in ceded]
         sinks = sinks_of(trainer, self._log_dir, write_lines=options.write_lines) if self._ranks.rank == 0 else []
-        self.monitor = Monitor(rules, panels, sinks, policy.severity_of, draw_health=options.draw_health and is_fit)
+        self.monitor = Monitor(
+            rules, panels, sinks, policy.severity_of, draw_health=options.draw_health and is_fit, strict=options.strict
+        )
         self._num_rules = len(rules)
         wanted = self.monitor.wanted
         self._wants_pictures = PictureSeen in wanted
         self._loads = loads
         self._inventory = Inventory(module, lambda: trainer.optimizers, wanted, ranks=self._ranks) if wanted & INVENTORY else None
         self._has_told_set_up = False
+        self._optimization = OptimizationFacts(trainer, module, wanted, self.note, strict=options.strict)
         self.probe = self._new_probe()
         self._gaps = GapWatch(options, wanted, ranks=self._ranks, note=self.note)
         self._laid_out: list[str] | None = None
         self._record.begin(keep=not is_fit)
         self._begin_step = 0
         self._sizes: tuple[int | None, ...] = (None, None)
+        self._loading: Loading | None = None
         self._stands_by = False
         self._ended: At | None = None
         self._logged = -1
@@ -99,6 +107,7 @@ class GuardRun:
                 snapshot_bytes=options.snapshot_bytes,
                 activation_histograms=options.activation_histograms,
                 gradient_histograms=options.gradient_histograms,
+                strict=options.strict,
             ),
             ranks=self._ranks,
             optimizers=lambda: trainer.optimizers,
@@ -108,6 +117,7 @@ class GuardRun:
             has_scaler=self._scaler() is not None,
             note=self.note,
             inventory=self._inventory,
+            plan=self._optimization.plan,
         )
 
     # -- what the Trainer says ---------------------------------------------------------------------------------------------------
@@ -158,13 +168,28 @@ class GuardRun:
         steps = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else None
         everyone = set(map(tuple, self._ranks.gather([population, steps])))
         self._sizes = everyone.pop() if len(everyone) == 1 else (None, None)  # what ranks judge by is the same on all
-        self.probe.know(*self._sizes)
+        self._loading = self._learn_loading()
+        self.probe.know(*self._sizes, loading=self._loading)
         self._begin_step = self.at().step
+        set_up = self._optimization.start(self.at())
+        if self._inventory is not None:
+            self._inventory.tell(set_up)
         if self._options.write_lines and self._ranks.rank == 0:
             try:
                 self.monitor.begin(run_start(trainer, self._module, self._options.policy))
             except Exception as error:  # whatever the user's hyper-parameters or the environment hold
                 self.note(f"the logbook does not say what this run is: {type(error).__name__}: {error}")
+
+    def _learn_loading(self) -> Loading | None:
+        """Return what is known of the loaders, when somebody asks for it; all ranks judge by what rank zero knows."""
+        if not self.monitor.wanted & SAMPLES:
+            return None
+        own: list[Loading] = []
+        try:
+            own = [loading_of(self._trainer)]
+        except Exception as error:  # the other ranks wait for this one's words, whatever the user's loaders raise
+            self.note(f"samples are not recognised: {type(error).__name__}: {error}")
+        return next((loading for loading in self._ranks.gather(own)[0]), None)
 
     def tell_set_up(self) -> None:
         """Take what is set up when the first batch is near: what was loaded, and what is monitored. Later calls do nothing."""
@@ -187,7 +212,7 @@ class GuardRun:
         if not self.probe.is_current:  # the user's own hooks have replaced layers since the fit began
             self.probe.close()
             self.probe = self._new_probe()
-            self.probe.know(*self._sizes)
+            self.probe.know(*self._sizes, loading=self._loading)
         self.probe.start_batch(batch, at, steps=steps, manual=manual)
         self._gaps.offer(batch)
         if seen:
@@ -294,6 +319,7 @@ class GuardRun:
         gaps = self._compared(self._ended if self._ended and self._ended.step == at.step else at, at_epoch_end=True, final=True)
         self._see(seen)
         self._see(gaps)
+        self._see(self._optimization.end(at))
 
     def stand_by(self, note: str) -> bool:
         """Stop after an error of the guard's own on this rank, yet take part in what the others would wait for.

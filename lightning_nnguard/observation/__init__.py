@@ -6,7 +6,9 @@ holds everything a rule needs, history included, because rules remember nothing.
 """
 
 from lightning_nnguard.observation.activation import ActivationProfileSeen, ActivationSeen, DeadUnitsSeen, InitialProfileSeen
+from lightning_nnguard.observation.attention import AttentionSeen
 from lightning_nnguard.observation.broadcast import BroadcastSeen
+from lightning_nnguard.observation.data import ConstantInputSeen, InputShiftSeen, LabelsSeen, LayerInputSeen, PaddingSeen
 from lightning_nnguard.observation.evaluation import ModeLossSeen, RandomEvaluationSeen, RunningStatisticsSeen
 from lightning_nnguard.observation.flow import ClearingSeen, NoStepSeen
 from lightning_nnguard.observation.gradient import AbsentGradientSeen, GradientNormSeen, GradientProfileSeen, GradientSeen
@@ -25,20 +27,48 @@ from lightning_nnguard.observation.loss_call import LossCallSeen
 from lightning_nnguard.observation.mode import ModeSeen
 from lightning_nnguard.observation.nonfinite import NonFiniteSeen
 from lightning_nnguard.observation.objective import ObjectiveSeen, Trains, WholeLossSeen
+from lightning_nnguard.observation.optimization import (
+    AdaptiveStepSeen,
+    AverageSeen,
+    ClippingSeen,
+    DecaySeen,
+    OptimizerSettingSeen,
+    PrecisionSeen,
+    RateSeen,
+    ScalerSeen,
+    ScheduleSeen,
+)
+from lightning_nnguard.observation.output import OutputSpreadSeen, PredictionsSeen
 from lightning_nnguard.observation.picture import HistogramSeen, PictureSeen
+from lightning_nnguard.observation.samples import (
+    EpochOrderSeen,
+    OverlapSeen,
+    RepeatedBatchSeen,
+    SharedBy,
+    ValidationChangeSeen,
+    WorkerSamplesSeen,
+)
 from lightning_nnguard.observation.seen import ParameterKind, Quantity, Seen, Stage, has_non_finite
-from lightning_nnguard.observation.symmetry import SymmetrySeen
+from lightning_nnguard.observation.symmetry import DuplicateUnitsSeen, SymmetrySeen
 from lightning_nnguard.observation.update import FrozenUpdateSeen, UpdateProfileSeen, UpdateSeen
 
 __all__ = [
     "AbsentGradientSeen",
     "ActivationProfileSeen",
     "ActivationSeen",
+    "AdaptiveStepSeen",
+    "AttentionSeen",
+    "AverageSeen",
     "BroadcastSeen",
     "ChoiceSeen",
     "ClearingSeen",
+    "ClippingSeen",
+    "ConstantInputSeen",
     "ConvolutionInputSeen",
     "DeadUnitsSeen",
+    "DecaySeen",
+    "DuplicateUnitsSeen",
+    "EpochOrderSeen",
     "FrozenUpdateSeen",
     "GapSeen",
     "GradientNormSeen",
@@ -47,6 +77,9 @@ __all__ = [
     "HeldGraphsSeen",
     "HistogramSeen",
     "InitialProfileSeen",
+    "InputShiftSeen",
+    "LabelsSeen",
+    "LayerInputSeen",
     "LoadSeen",
     "LossCallSeen",
     "LossSeen",
@@ -60,13 +93,24 @@ __all__ = [
     "NormCallSeen",
     "ObjectiveSeen",
     "OptimizerSeen",
+    "OptimizerSettingSeen",
+    "OutputSpreadSeen",
+    "OverlapSeen",
+    "PaddingSeen",
     "ParameterKind",
     "ParameterSeen",
     "PictureSeen",
+    "PrecisionSeen",
+    "PredictionsSeen",
     "Quantity",
     "RandomEvaluationSeen",
+    "RateSeen",
+    "RepeatedBatchSeen",
     "RunningStatisticsSeen",
+    "ScalerSeen",
+    "ScheduleSeen",
     "Seen",
+    "SharedBy",
     "SoftmaxSeen",
     "StackedLayersSeen",
     "Stage",
@@ -75,6 +119,8 @@ __all__ = [
     "UnregisteredParameterSeen",
     "UpdateProfileSeen",
     "UpdateSeen",
+    "ValidationChangeSeen",
     "WholeLossSeen",
+    "WorkerSamplesSeen",
     "has_non_finite",
 ]

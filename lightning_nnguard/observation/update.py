@@ -27,6 +27,7 @@ class UpdateSeen(Seen):
         num_unchanged: Consecutive sampled steps on which no element moved, though the learning rate and the gradient were not 0.
         unchanged_span: Steps from the first to the last of those, the weight norm being the same throughout.
         step_skipped: Whether the gradient scaler skipped this step.
+        is_half: Whether the parameter is kept in half precision, in which small updates are lost.
     """
 
     kind: ParameterKind
@@ -44,6 +45,7 @@ class UpdateSeen(Seen):
     num_unchanged: int = 0
     unchanged_span: int = 0
     step_skipped: bool = False
+    is_half: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

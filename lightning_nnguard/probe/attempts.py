@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec
 
+from lightning_nnguard.containment import contain
+
 Arguments = ParamSpec("Arguments")
 
 
@@ -13,10 +15,11 @@ class Attempts:
 
     Args:
         note: Takes a line about something the guard could not do.
+        strict: Whether an error of a part is raised instead.
     """
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self._note = note
+    def __init__(self, note: Callable[[str], None], *, strict: bool = False) -> None:
+        self._note, self._strict = note, strict
         self._off: set[str] = set()
 
     def is_off(self, *parts: str) -> bool:
@@ -27,7 +30,9 @@ class Attempts:
         """Turn a part off after an error."""
         if part not in self._off:
             self._off.add(part)
-            self._note(f"{part} turned off after an error: {type(error).__name__}: {error}")
+            note = f"{part} turned off after an error: {type(error).__name__}: {error}"
+            self._note(note)
+            contain(error, note, strict=self._strict)
 
     def run(self, part: str, call: Callable[Arguments, object], *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         """Run something of a part; an exception turns the part off, and nothing else."""

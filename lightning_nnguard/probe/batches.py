@@ -49,6 +49,14 @@ def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
         yield from ((f"{path}.{name}", child) for name, child in (attributes if isinstance(attributes, dict) else {}).items())
 
 
+def tensor_at(batch: object, wanted: str) -> Tensor | None:
+    """Return the dense tensor at a path of a batch, such as "batch[1]"; None when there is none."""
+    for path, tensor in tensors_in(batch):
+        if path == wanted:
+            return tensor if tensor.layout is torch.strided and not tensor.is_meta else None
+    return None
+
+
 def float_tensors_in(batch: object) -> list[tuple[str, Tensor]]:
     """Return the dense, non-empty, real floating-point tensors of a batch with their paths."""
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,15 +55,9 @@ class ChanceLevel:
             if self._shift is None and name == "mse_loss":
                 self._shift = target.float().mean()
             totals = _totals(name, prediction.detach(), target.detach(), self._shift, args, kwargs)
-            is_data = self._is_data(target.detach()) if target.is_floating_point() else None
+            is_data = is_among(target.detach(), self._data) if target.is_floating_point() else None
         if totals is not None:
             self._calls.append((name, result.detach(), totals, is_data))
-
-    def _is_data(self, target: Tensor) -> Tensor:
-        """Return whether a target holds the very numbers of a tensor of the batch, whatever its shape and type; shape ()."""
-        alike = [each for each in self._data if each.numel() == target.numel() and each.device == target.device]
-        same = [(each.reshape(-1) == target.reshape(-1)).all() for each in alike]
-        return torch.stack(same).any() if same else torch.zeros((), dtype=torch.bool, device=target.device)
 
     def settle(self, loss: Tensor | None) -> Tensor:
         """End a sampled batch and return what is to be summed over ranks.
@@ -95,6 +90,13 @@ class ChanceLevel:
         whole = is_whole if is_data is None else is_whole & is_data
         chance = torch.stack([level, known, known * NAMES.index(name), error]).where(known, 0.0)
         return torch.cat([chance, torch.stack([fresh, fresh > 0]).where(whole, 0.0)])
+
+
+def is_among(target: Tensor, data: Sequence[Tensor]) -> Tensor:
+    """Return whether a target holds the very numbers of one of some tensors, whatever its shape and type; shape ()."""
+    alike = [each for each in data if each.numel() == target.numel() and each.device == target.device]
+    same = [(each.reshape(-1) == target.reshape(-1)).all() for each in alike]
+    return torch.stack(same).any() if same else torch.zeros((), dtype=torch.bool, device=target.device)
 
 
 def _totals(

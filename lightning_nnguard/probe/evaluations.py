@@ -58,12 +58,14 @@ class EvaluationWatch:
             self._attempts.run(name, watch.start_evaluation_batch, stage, batch, at, loader)
         if at.batch_index == 0:
             self._start_audit(stage, batch, at, loader, is_rehearsal=is_rehearsal)
+        elif self._parts.outputs is not None and self._parts.outputs.wants_batch(stage, at, loader):
+            self._attempts.run("forward watch", self._forward.attach_functions)
 
     def _start_audit(self, stage: Stage, batch: object, at: At, loader: int, *, is_rehearsal: bool) -> None:
         parts = self._parts
         if parts.inventory is not None:
             self._attempts.run("inventory", parts.inventory.start_evaluation_batch, is_first=loader == 0)
-        if parts.modes is None and parts.audit is None:
+        if parts.modes is None and parts.audit is None and parts.outputs is None:
             return
         self._forward.look()
         uncompiled = not self._forward.can_listen
@@ -95,9 +97,12 @@ class EvaluationWatch:
             at: Its moment.
             stands_by: Whether nothing is watched any more.
         """
+        if self._parts.inputs is not None:
+            self._parts.inputs.detach()
+        if self._parts.outputs is not None or not at.batch_index:
+            self._forward.detach()
         if at.batch_index:
             return
-        self._forward.detach()
         if self._parts.audit is not None:
             self._attempts.run("audit", self._parts.audit.end)
         if self._parts.inventory is not None and not stands_by:

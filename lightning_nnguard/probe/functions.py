@@ -55,6 +55,7 @@ LOSSES: Functions = _named(
     binary_cross_entropy_with_logits=(F.binary_cross_entropy_with_logits,),
     mse_loss=(F.mse_loss,),
 )
+OTHER_LOSSES: Functions = _named(l1_loss=(F.l1_loss,), smooth_l1_loss=(F.smooth_l1_loss,), huber_loss=(F.huber_loss,))
 
 
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: object) -> Any:

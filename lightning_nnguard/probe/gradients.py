@@ -44,6 +44,7 @@ class GradientCollector:
 
     Attributes:
         norms: Gradient norms of the latest sampled step by parameter name; empty when one was not finite.
+        total: Norm of all gradients of that step; None when there was none, or one was not finite.
     """
 
     def __init__(self, parameters: Parameters, *, max_histograms: int, has_scaler: bool) -> None:
@@ -58,6 +59,7 @@ class GradientCollector:
         self._norms: deque[tuple[int, float]] = deque(maxlen=_MAX_NORMS)
         self._num_skips = 0
         self.norms: dict[str, float] = {}
+        self.total: float | None = None
         self._has_scaler = has_scaler
         self._clear()
 
@@ -123,13 +125,14 @@ class GradientCollector:
         num, chosen = len(self._parameters), len(self._chosen)
         total = math.sqrt(float(sums[:num].sum()))
         squares, present = sums[: 2 * num].reshape(2, num).tolist()
-        self.norms = {}
+        self.norms, self.total = {}, None
         bad = [i for i in range(num) if present[i] > 0 and not math.isfinite(squares[i])]
         if bad:
             return self._bad(bad, at)
         live = {self._parameters.infos[i].twins for i in range(num) if squares[i] > 0}
         seen: list[Seen] = [self._gradient(i, math.sqrt(squares[i]), at, live) for i in range(num) if present[i] > 0]
         if seen:
+            self.total = total
             self._norms.append((at.step, total))
             steps, norms = zip(*self._norms, strict=True)
             seen += [GradientNormSeen(step=at.step, epoch=at.epoch, norms=norms, steps=steps), *self._profile(at)]

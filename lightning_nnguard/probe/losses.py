@@ -90,6 +90,11 @@ class LossCollector:
         self.is_objective = True
         self._rates = StepWindow()
 
+    @property
+    def in_warmup(self) -> bool:
+        """Whether the learning rate rose over the latest sampled steps."""
+        return self._rates.rose
+
     def note_rate(self, rate: float, step: int) -> None:
         """Take the largest learning rate of a sampled step."""
         self._rates.add(step, rate)
@@ -173,7 +178,7 @@ class LossCollector:
                     fresh=self._fresh,
                     chance_error=float(error / known) if whole else 0.0,
                     name=NAMES[round(float(name / known))] if whole else "",
-                    in_warmup=self._rates.rose,
+                    in_warmup=self.in_warmup,
                     is_objective=self.is_objective,
                 )
             )

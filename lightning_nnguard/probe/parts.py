@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -13,26 +14,38 @@ from lightning_nnguard import observation as o
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
 from lightning_nnguard.probe.audit.audit import Audit
+from lightning_nnguard.probe.audit.feed import Feed
 from lightning_nnguard.probe.audit.readers import READERS
 from lightning_nnguard.probe.batch_watch import BatchWatch
 from lightning_nnguard.probe.collector import Collector
-from lightning_nnguard.probe.forward import Extra
+from lightning_nnguard.probe.data.inputs import KINDS as INPUT_KINDS
+from lightning_nnguard.probe.data.inputs import InputWatch
+from lightning_nnguard.probe.data.labels import LabelWatch
+from lightning_nnguard.probe.forward import Extra, ExtraListener
+from lightning_nnguard.probe.frames import Caller
 from lightning_nnguard.probe.gradients import GradientCollector
 from lightning_nnguard.probe.inventory.inventory import Inventory
 from lightning_nnguard.probe.losses import LossCollector
 from lightning_nnguard.probe.mode_losses import ModeLossCollector
 from lightning_nnguard.probe.modes import ModeCollector
 from lightning_nnguard.probe.nonfinite import NonFiniteWatch, Save
+from lightning_nnguard.probe.optimization.plan import OptimizationPlan
+from lightning_nnguard.probe.optimization.watch import KINDS as OPTIMIZATION_KINDS
+from lightning_nnguard.probe.optimization.watch import NEED_GRADIENTS, NEED_UPDATES, OptimizationWatch
+from lightning_nnguard.probe.outputs.watch import KINDS as OUTPUT_KINDS
+from lightning_nnguard.probe.outputs.watch import OutputWatch
 from lightning_nnguard.probe.parameters import Parameters, are_maximizing, learning_rates
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.samples.watch import KINDS as SAMPLE_KINDS
+from lightning_nnguard.probe.samples.watch import SampleWatch
 from lightning_nnguard.probe.settings import ProbeSettings
 from lightning_nnguard.probe.steps import KINDS as STEP_KINDS
 from lightning_nnguard.probe.steps import StepWatch
 from lightning_nnguard.probe.updates import UpdateCollector
 
 _ACTIVATIONS = {o.ActivationSeen, o.ActivationProfileSeen, o.InitialProfileSeen, o.DeadUnitsSeen}
-_UPDATES = {o.UpdateSeen, o.UpdateProfileSeen}
-_GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, *_UPDATES}
+_UPDATES = {o.UpdateSeen, o.UpdateProfileSeen, *NEED_UPDATES}
+_GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, *_UPDATES, *NEED_GRADIENTS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,10 @@ class Parts:
         inventory: The set-up of the fit.
         mode_losses: The loss of one batch in both modes.
         steps: What happens between the steps of the optimizers.
+        outputs: What loss functions get; it is one of `batches`, too.
+        optimization: What the settings of the optimizers leave of a step.
+        samples: Samples that come up again; it is one of `batches`, too.
+        inputs: What the first layers are given; it is one of `batches`, too.
         batches: What looks at batches, by name.
     """
 
@@ -63,6 +80,10 @@ class Parts:
     inventory: Inventory | None
     mode_losses: ModeLossCollector | None
     steps: StepWatch | None
+    optimization: OptimizationWatch | None
+    outputs: OutputWatch | None = None
+    samples: SampleWatch | None = None
+    inputs: InputWatch | None = None
     batches: Mapping[str, BatchWatch] = field(default_factory=dict)
 
     @property
@@ -72,7 +93,8 @@ class Parts:
             ("non-finite", self.nonfinite), ("losses", self.losses), ("activations", self.activations),
             ("gradients", self.gradients), ("updates", self.updates), ("modes", self.modes),
             ("audit", self.audit), ("inventory", self.inventory), ("loss by mode", self.mode_losses),
-            *(self.steps.collectors.items() if self.steps is not None else ()), *self.batches.items(),
+            *(self.steps.collectors.items() if self.steps is not None else ()),
+            *(self.optimization.collectors.items() if self.optimization is not None else ()), *self.batches.items(),
         ]  # fmt: skip
         return {name: each for name, each in named if each is not None}
 
@@ -89,7 +111,19 @@ class Parts:
                 table |= {function: (name, listener) for function, name in functions.items()}
         if self.losses is not None:
             table |= {function: (name, self.losses.chance.on_loss) for function, name in fn.LOSSES.items()}
+        if self.outputs is not None:
+            for function, name in {**fn.LOSSES, **fn.OTHER_LOSSES}.items():
+                known = table.get(function)
+                table[function] = name, _both(known[1], self.outputs.on_loss) if known else self.outputs.on_loss
         return table
+
+
+def _both(one: ExtraListener, other: ExtraListener) -> ExtraListener:
+    def listener(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
+        one(name, args, kwargs, result, who)
+        other(name, args, kwargs, result, who)
+
+    return listener
 
 
 def build_parts(
@@ -105,6 +139,7 @@ def build_parts(
     has_scaler: bool,
     on_error: Callable[[Exception, str], None],
     inventory: Inventory | None,
+    plan: OptimizationPlan,
 ) -> Parts:
     """Build what the wanted observations need.
 
@@ -120,11 +155,15 @@ def build_parts(
         has_scaler: Whether a gradient scaler is in use.
         on_error: Takes an exception and the name of the part that raised it.
         inventory: Looks at the set-up of the fit; None when nobody asked for it.
+        plan: What the Trainer knows of the optimizers' work.
     """
     wanted, device = set(settings.wanted), parameters.device
 
     def optimized() -> set[int]:
         return set(learning_rates(optimizers()))
+
+    def feed_of(stage: o.Stage) -> Feed | None:
+        return audit.feeds.get(stage) if audit is not None else None
 
     activations = gradients = updates = losses = modes = nonfinite = mode_losses = audit = steps = None
     if wanted & _ACTIVATIONS or settings.activation_histograms:
@@ -146,16 +185,37 @@ def build_parts(
             model, ranks=ranks, device=device, max_bytes=settings.snapshot_bytes, context=context,
             scales=lambda: (scales.level, scales.history.first),
         )  # fmt: skip
-    if wanted & {*READERS, o.ModelSeen}:  # which wants to know how many targets there are
+    if wanted & {*READERS, *INPUT_KINDS, o.LabelsSeen, o.ModelSeen}:  # others want to know where data go
         audit = Audit(
             model, wanted, ranks=ranks, device=device, optimized=optimized,
             maximizes=lambda: are_maximizing(optimizers()), on_error=on_error,
         )  # fmt: skip
     if wanted & STEP_KINDS and len(parameters):
         steps = StepWatch(model, parameters, wanted, ranks=ranks, optimizers=optimizers)
+    outputs = None
+    if wanted & OUTPUT_KINDS:
+        outputs = OutputWatch(
+            wanted, parameters, ranks=ranks, in_warmup=lambda: losses is not None and losses.in_warmup,
+            on_error=lambda error: on_error(error, "outputs"),
+        )  # fmt: skip
+    optimization = None
+    if wanted & OPTIMIZATION_KINDS and len(parameters):
+        optimization = OptimizationWatch(
+            parameters, wanted, optimizers=optimizers, gradients=gradients, updates=updates, plan=plan, has_scaler=has_scaler
+        )
+    samples = SampleWatch(ranks=ranks, device=device) if wanted & SAMPLE_KINDS else None
+    labels = inputs = None
+    if o.LabelsSeen in wanted:
+        labels = LabelWatch(feed_of, ranks=ranks, device=device)
+    if wanted & INPUT_KINDS:
+        inputs = InputWatch(
+            model, wanted, feed_of, ranks=ranks, device=device, on_error=lambda error: on_error(error, "inputs")
+        )
+    watches: dict[str, BatchWatch | None] = {"outputs": outputs, "samples": samples, "labels": labels, "inputs": inputs}
     if inventory is not None:
         inventory.join(device, lambda: audit.targets_per_sample if audit is not None else None)
     return Parts(
         nonfinite=nonfinite, losses=losses, activations=activations, gradients=gradients, updates=updates, modes=modes,
-        audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps,
+        audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps, optimization=optimization, outputs=outputs,
+        samples=samples, inputs=inputs, batches={name: each for name, each in watches.items() if each is not None},
     )  # fmt: skip

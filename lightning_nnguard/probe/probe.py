@@ -24,9 +24,11 @@ from lightning_nnguard.probe.forward import ForwardWatch
 from lightning_nnguard.probe.inventory.inventory import Inventory
 from lightning_nnguard.probe.names import parameters_of
 from lightning_nnguard.probe.nonfinite import Save
+from lightning_nnguard.probe.optimization.plan import OptimizationPlan
 from lightning_nnguard.probe.parameters import Parameters, learning_rates
 from lightning_nnguard.probe.parts import build_parts
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.samples.loading import Loading
 from lightning_nnguard.probe.schedule import is_sampled
 from lightning_nnguard.probe.settings import ProbeSettings
 
@@ -49,6 +51,7 @@ class Probe:
         has_scaler: Whether a gradient scaler is in use.
         note: Takes a line about something the guard could not do.
         inventory: Looks at the set-up of the fit; None when nobody asked for it.
+        plan: What the Trainer knows of the optimizers' work; None for nothing.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Probe:
         has_scaler: bool,
         note: Callable[[str], None],
         inventory: Inventory | None = None,
+        plan: OptimizationPlan | None = None,
     ) -> None:
         self._model, self._settings, self._ranks = model, settings, ranks
         self._optimizers, self._scaler_scale, self._has_scaler, self._note = optimizers, scaler_scale, has_scaler, note
@@ -72,15 +76,17 @@ class Probe:
         self.seconds = 0.0
         self._began = perf_counter()
         self._parameters = Parameters(model, ranks)
-        self._attempts = Attempts(note)
+        self._attempts = Attempts(note, strict=settings.strict)
         parts = build_parts(
             model, settings, self._parameters, ranks=ranks, num_slots=self.cadence.max_gap, optimizers=optimizers, save=save,
             context=context, has_scaler=has_scaler, on_error=self._attempts.fail, inventory=inventory,
+            plan=plan or OptimizationPlan(),
         )  # fmt: skip
         self._nonfinite, self._activations, self._gradients = parts.nonfinite, parts.activations, parts.gradients
-        self._updates, self._audit, self._inventory = parts.updates, parts.audit, parts.inventory
+        self._updates, self._audit, self._inventory, self._inputs = parts.updates, parts.audit, parts.inventory, parts.inputs
         self._mode_losses, self._steps, self._batches = parts.mode_losses, parts.steps, parts.batches
-        self.losses, self.modes = parts.losses, parts.modes
+        self.losses, self.modes, self._optimization = parts.losses, parts.modes, parts.optimization
+        self._samples = parts.samples
         failed = self._attempts.fail
         self._forward = ForwardWatch(model, activations=parts.activations, listeners=parts.listeners(), on_error=failed)
         self._evaluations = EvaluationWatch(model, parts, self._forward, attempts=self._attempts, note=note, ranks=ranks)
@@ -90,19 +96,24 @@ class Probe:
         self._step_hooks: list[RemovableHandle] = []
         self._measured: set[int] = set()
 
-    def know(self, population: int | None, steps_per_epoch: int | None) -> None:
+    def know(self, population: int | None, steps_per_epoch: int | None, *, loading: Loading | None = None) -> None:
         """Take what is known only when the data has been set up.
 
         Args:
             population: Samples of the training set; None when unknown.
             steps_per_epoch: Optimizer steps of one epoch; None when unknown.
+            loading: What is known of the loaders; None when nobody asked for it.
         """
         if self._activations is not None:
             self._activations.windows.population = population
         if self.losses is not None:
             self.losses.know(steps_per_epoch)
+        if self._inputs is not None:
+            self._inputs.know(population, steps_per_epoch)
         if self._inventory is not None:
             self._attempts.run("inventory", self._inventory.start, population)
+        if self._samples is not None and loading is not None:
+            self._attempts.run("samples", self._samples.know, loading)
         self._began = perf_counter()
         self.seconds = 0.0
 
@@ -165,7 +176,9 @@ class Probe:
             self._attempts.run("forward watch", partial(self._forward.attach, recorder))
             if not self._forward.can_listen:
                 self._note(f"{COMPILED}{'' if self._audit is None else 'in training, '}{UNSEEN}")
-        if manual and any(each is not None for each in (self._gradients, self._updates, self._steps, self._inventory)):
+        if manual and any(
+            each is not None for each in (self._gradients, self._updates, self._steps, self._inventory, self._optimization)
+        ):
             # Raw optimizers bypass Lightning's hook.
             for optimizer in self._optimizers():
                 hook = partial(_before_raw_step, self)
@@ -239,6 +252,8 @@ class Probe:
             self._attempts.run("gradients", self._gradients.measure, others, scale, largest, self._at.step)
         if self._updates is not None:
             self._attempts.run("updates", self._updates.snapshot, rates, self._at.step)
+        if self._optimization is not None:
+            self._attempts.run("optimization", self._optimization.before_step, optimizer, self._at.step)
 
     def end_batch(self, loss: Tensor | None) -> list[o.Seen]:
         """End a training batch and return what was observed; on an accelerator that is read at the start of the next batch.
@@ -257,6 +272,8 @@ class Probe:
             self._attempts.run("updates", self._updates.measure)
         if self._steps is not None and not self._stands_by:
             self._attempts.run("steps", self._steps.end_batch, self._at)
+        if self._optimization is not None and not self._stands_by:
+            self._attempts.run("optimization", self._optimization.end_batch)
         device = self._parameters.device
         seconds = [self.total_seconds, perf_counter() - self._began]
         self._exchange.send(torch.tensor(seconds, dtype=torch.float32, device=device), self._at)
@@ -268,6 +285,8 @@ class Probe:
         self._is_sampling = False
         if self._steps is not None:
             self._steps.abandon()
+        if self._optimization is not None:
+            self._optimization.abandon()
         if self._audit is not None:
             self._audit.abandon()
         if self._updates is not None:
@@ -287,11 +306,15 @@ class Probe:
         self._detach()
         if self._steps is not None:
             self._steps.abandon()
+        if self._optimization is not None:
+            self._optimization.abandon()
         if self._audit is not None:
             self._audit.abandon()
 
     def _detach(self) -> None:
         self._forward.detach()
+        if self._inputs is not None:
+            self._inputs.detach()
         for handle in self._step_hooks:
             handle.remove()
         self._step_hooks.clear()

@@ -20,6 +20,7 @@ class ProbeSettings:
         snapshot_bytes: Byte budget of the parameter copies; None for the default.
         activation_histograms: Layers with an activation histogram.
         gradient_histograms: Parameters with a gradient histogram.
+        strict: Whether errors of the guard's own are raised.
     """
 
     wanted: Collection[type[Seen]]
@@ -29,3 +30,4 @@ class ProbeSettings:
     snapshot_bytes: int | None = None
     activation_histograms: int = 0
     gradient_histograms: int = 0
+    strict: bool = False

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from lightning_nnguard.observation import (
     AbsentGradientSeen,
     ClearingSeen,
+    DuplicateUnitsSeen,
     FrozenUpdateSeen,
     HeldGraphsSeen,
     NoStepSeen,
@@ -19,6 +20,7 @@ from lightning_nnguard.observation import (
 from lightning_nnguard.probe.absent import AbsentCollector
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Collector
+from lightning_nnguard.probe.duplicates import DuplicateCollector
 from lightning_nnguard.probe.flow import FlowCollector
 from lightning_nnguard.probe.frozen import FrozenCollector
 from lightning_nnguard.probe.leaks import LeakCollector
@@ -28,7 +30,7 @@ from lightning_nnguard.probe.symmetry import SymmetryCollector
 
 #: Kinds of observation that come from here.
 KINDS: frozenset[type[Seen]] = frozenset(
-    {AbsentGradientSeen, ClearingSeen, FrozenUpdateSeen, HeldGraphsSeen, NoStepSeen, SymmetrySeen}
+    {AbsentGradientSeen, ClearingSeen, DuplicateUnitsSeen, FrozenUpdateSeen, HeldGraphsSeen, NoStepSeen, SymmetrySeen}
 )
 
 
@@ -53,13 +55,14 @@ class StepWatch:
         self._frozen = FrozenCollector(parameters, ranks=ranks) if FrozenUpdateSeen in wants else None
         self._leaks = LeakCollector(model, ranks=ranks, device=parameters.device) if HeldGraphsSeen in wants else None
         self._symmetry = SymmetryCollector(model, parameters) if SymmetrySeen in wants else None
+        self._duplicates = DuplicateCollector(model, parameters) if DuplicateUnitsSeen in wants else None
 
     @property
     def collectors(self) -> Mapping[str, Collector | None]:
         """The collectors by name."""
         return {
             "absent gradients": self._absent, "order of steps": self._flow, "frozen parameters": self._frozen,
-            "held graphs": self._leaks, "symmetry": self._symmetry,
+            "held graphs": self._leaks, "symmetry": self._symmetry, "duplicates": self._duplicates,
         }  # fmt: skip
 
     def start_batch(self) -> None:

@@ -44,6 +44,9 @@ class UpdateCollector:
         max_bytes: Byte budget of the copies; None for 256 MiB or 5 % of the parameters, whichever is larger.
         has_scaler: Whether a gradient scaler is in use.
         gradients: Collector of the gradients, read before this one.
+
+    Attributes:
+        norms: Norms of update and weight on the latest sampled step by parameter name; those that were measured.
     """
 
     def __init__(self, parameters: Parameters, *, max_bytes: int | None, has_scaler: bool, gradients: GradientCollector) -> None:
@@ -63,6 +66,7 @@ class UpdateCollector:
         self._has_scaler = has_scaler
         self._has_moved = False
         self._gradients = gradients
+        self.norms: dict[str, tuple[float, float]] = {}
 
     @torch.no_grad()
     def snapshot(self, rates: Mapping[int, float], step: int) -> None:
@@ -124,6 +128,7 @@ class UpdateCollector:
         num = len(self._parameters)
         updates, weights, measured = sums.reshape(3, num).tolist()
         seen: list[Seen] = []
+        self.norms = {}
         self._has_moved = any(update > 0 for update, is_measured in zip(updates, measured, strict=True) if is_measured > 0)
         largest = max(self._gradients.norms.values(), default=0.0)
         for i in range(num):
@@ -137,6 +142,7 @@ class UpdateCollector:
     def _update(self, index: int, update_square: float, weight_square: float, largest_gradient: float, at: At) -> UpdateSeen:
         info = self._parameters.infos[index]
         update, weight = math.sqrt(max(update_square, 0.0)), math.sqrt(max(weight_square, 0.0))
+        self.norms[info.name] = update, weight
         ratio = update / max(weight, _TINY) if update else 0.0
         window = self._windows[index]
         window.add(at.step, ratio)
@@ -160,6 +166,7 @@ class UpdateCollector:
             zero_initialised=self._zero_at_start[index], in_optimizer=held, learning_rate=rate, gradient_norm=gradient,
             num_unchanged=still.num_samples if still else 0,
             unchanged_span=at.step - still.first_step if still else 0, step_skipped=skipped,
+            is_half=info.tensor.dtype in (torch.float16, torch.bfloat16),
         )  # fmt: skip
 
     def _profile(self, at: At) -> list[Seen]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightning_nnguard.finding import Evidence
-from lightning_nnguard.observation import LossCallSeen, ModeSeen, NonFiniteSeen
+from lightning_nnguard.observation import LayerInputSeen, LossCallSeen, ModeSeen, NonFiniteSeen
 
 
 def bad_elements(seen: NonFiniteSeen) -> str:
@@ -56,3 +56,9 @@ def loss_call(seen: LossCallSeen) -> str:
 def made_by(seen: LossCallSeen) -> str:
     """Name the line that made the input of a loss; the phrase begins with a semicolon or is empty."""
     return f"; made by {seen.input_source}" if seen.input_source else ""
+
+
+def layer_input(seen: LayerInputSeen) -> str:
+    """Name what a first layer is given: the tensors of the batch, and the line of user code that calls the layer."""
+    at = f" at {seen.source}" if seen.source else f" of `{seen.where}`"
+    return f"the input{at}, made of `{seen.path}`,"

@@ -47,6 +47,18 @@ def batch_digest(digests: Tensor) -> Tensor:
     return _mix((digests * _weights(digests.shape[0], digests.device)).sum())
 
 
+def combined_digests(digests: Tensor) -> Tensor:
+    """Return one digest for each sample from those of its parts.
+
+    Args:
+        digests: shape (parts, samples), int64: row by row the digests of one part of all samples.
+
+    Returns:
+        shape (samples,), int64.
+    """
+    return _mix((digests * _weights(digests.shape[0], digests.device)[:, None]).sum(0))
+
+
 def _mix(words: Tensor) -> Tensor:
     """Return well-mixed words: each bit depends on all of them; one to one."""
     words = (words ^ _shifted(words, 30)) * _FIRST

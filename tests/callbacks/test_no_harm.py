@@ -430,13 +430,29 @@ PARTS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_fault_of_the_guard_is_told_once_and_training_goes_on(
-    part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+#: Something to say of any program, for the sinks.
+TALKATIVE: Any = {"every_n_steps": 1, "thresholds": {"more-parameters-than-samples": {"max_ratio": 1}}}
+
+
+def break_part(part: str, monkeypatch: pytest.MonkeyPatch) -> str:
     target, note = PARTS[part]
     monkeypatch.setattr(target, wraps(pkgutil.resolve_name(target))(boom))  # a rule subscribes by its annotation
-    guard = NNGuard(every_n_steps=1)
+    return note
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_strict_guard_raises_its_own_faults(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_part(part, monkeypatch)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        run(Classifier, {"max_epochs": 2}, NNGuard(**TALKATIVE, strict=True))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_fault_of_the_guard_is_told_once_and_training_goes_on(
+    part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    note = break_part(part, monkeypatch)
+    guard = NNGuard(**TALKATIVE)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NNGuardWarning)
         after = run(Classifier, {"max_epochs": 2}, guard)
@@ -446,6 +462,10 @@ def test_a_fault_of_the_guard_is_told_once_and_training_goes_on(
     if note:
         assert note in told
         assert told.count("ZeroDivisionError: ours") == 1, told
+    logged = [each for each in caplog.records if each.name == "lightning_nnguard"]
+    assert len(logged) == 1
+    assert logged[0].exc_info is not None
+    assert repr(logged[0].exc_info[1]) == "ZeroDivisionError('ours')"
 
 
 def test_a_probe_that_fails_to_close_does_not_hide_the_users_error(monkeypatch: pytest.MonkeyPatch) -> None:

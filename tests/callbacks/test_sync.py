@@ -27,7 +27,10 @@ from lightning_nnguard.probe.audit.readers import READERS
 from lightning_nnguard.probe.late import LateReader
 from lightning_nnguard.probe.probe import Probe, ProbeSettings
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.samples import watch as samples
+from lightning_nnguard.probe.samples.loading import Loading
 from lightning_nnguard.probe.schedule import is_sampled
+from lightning_nnguard.stats import digest
 from tests.programs import DROP_INS, Classifier, Net, fit, loader, seed
 
 EVERYTHING = [
@@ -68,6 +71,12 @@ def accelerated(model: Any, optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch, "Event", NeverThere)
     monkeypatch.setattr(torch, "bincount", _added)  # which is for the CPU alone
     monkeypatch.setattr(probe, "read", list)  # on an accelerator that comes with the next batch
+    monkeypatch.setattr(samples.SampleWatch, "_read", lambda self, **arguments: None)  # and so does this
+    monkeypatch.setattr(samples, "_is_here", lambda digests: False)
+    monkeypatch.setattr(digest, "_weights", digest._weights.__wrapped__)  # whose cache outlives the test
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *args, pin_memory=False, **kwargs: empty(*args, **kwargs))
+    probe.know(None, None, loading=Loading())
     return probe, notes
 
 
@@ -101,7 +110,9 @@ def test_nothing_waits_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> No
     assert notes == []  # whatever raises turns a part off, with a note
     assert sampled.count(True) >= 3
     assert probe._exchange._sent is not None
-    names = {"non-finite", "losses", "activations", "gradients", "updates", "modes"}
+    assert probe._samples is not None
+    assert probe._samples._sent is not None
+    names = {"non-finite", "losses", "activations", "gradients", "updates", "modes", "samples"}
     assert names <= probe._exchange._sent.sizes.keys()
     assert "audit" not in probe._exchange._sent.sizes
 
@@ -235,7 +246,8 @@ def test_a_sampled_step_is_read_at_once() -> None:
     assert found[0]["cpu"] <= 2  # the filters and the batch, drawn once
     for step in range(1, 12):
         # Sums and maxima are views of one copy on an accelerator; `item` is what the test above has counted.
-        wanted = Counter(item=2, numpy=2 if is_sampled(step, 4) else 0)
+        # Digests are 64-bit integers, and have a copy of their own.
+        wanted = Counter(item=2, numpy=3 if is_sampled(step, 4) else 0)
         assert found[step] == +wanted, step
 
 

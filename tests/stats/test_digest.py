@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightning_nnguard.stats.digest import MAX_ELEMENTS, batch_digest, sample_digests
+from lightning_nnguard.stats.digest import MAX_ELEMENTS, batch_digest, combined_digests, sample_digests
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,11 @@ def test_batches_differ_by_order_too() -> None:
     assert batch_digest(digests) == batch_digest(digests.clone())
     assert batch_digest(digests) != batch_digest(digests.flip(0))
     assert batch_digest(digests) != batch_digest(digests[:7])
+
+
+def test_parts_are_combined_sample_by_sample() -> None:
+    one, other = sample_digests(torch.randn(8, 3)), sample_digests(torch.arange(8))
+    both = combined_digests(torch.stack([one, other]))
+    assert both.shape == (8,)
+    assert torch.equal(both[2:4], combined_digests(torch.stack([one[2:4], other[2:4]])))
+    assert not (both == combined_digests(torch.stack([other, one]))).any()

@@ -249,7 +249,7 @@ FAULTS = (
     ),
     Fault(
         make=saturated_by_unscaled_inputs, fixed=sigmoids_of_standardised_inputs, code="NNG302", before=100, where="net.1",
-        stratum="data-dimension",
+        others=("NNG102",), stratum="data-dimension",
     ),
     Fault(make=saturated_by_initialisation, fixed=initialised_around_zero, code="NNG302", before=200),
     Fault(make=logarithm_of_zero, fixed=logarithm_of_more_than_one, code="NNG303", before=1, where="net", line="activations.py"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_nnguard.observation import Seen, Stage
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.audit.feed import Feed, feed
 from lightning_nnguard.probe.audit.measures import MEASURES
 from lightning_nnguard.probe.audit.merge import merged
 from lightning_nnguard.probe.audit.objective import Objective, objective
@@ -49,6 +50,7 @@ class Audit(RareCollector):
     Attributes:
         tape: What is being recorded; None when nothing is.
         targets_per_sample: Targets that the loss compared for each sample in the latest record of training; None when unknown.
+        feeds: Where the batches of a stage go, by its latest record; of an evaluation, those of the first loader.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class Audit(RareCollector):
         self._largest = 0
         self._objectives: list[Objective] = []
         self._manual = False
+        self._loader = 0
         self._random: tuple[Tensor, ...] = ()
         self._draws: dict[Stage, bool] = {}
         self._untold: list[Seen] = []
         self.targets_per_sample: float | None = None
+        self.feeds: dict[Stage, Feed] = {}
         self.tape: Tape | None = None
 
     @property
@@ -99,6 +103,7 @@ class Audit(RareCollector):
             self._audited = due
             self._num_training += 1
             self._manual = manual
+            self._loader = 0
             self._begin("train", batch, at)
 
     def is_due(self, stage: Stage, at: At, loader: int) -> bool:
@@ -114,6 +119,7 @@ class Audit(RareCollector):
         """Begin to record a batch of an evaluation stage, when one is due."""
         if self.is_due(stage, at, loader):
             self._evaluated[stage, loader] = at.step
+            self._loader = loader
             self._begin(stage, batch, at)
 
     def _begin(self, stage: Stage, batch: object, at: At) -> None:
@@ -167,6 +173,8 @@ class Audit(RareCollector):
         )  # fmt: skip
         if self._stage == "train":
             self.targets_per_sample = targets_per_sample(record)
+        if self._loader == 0:
+            self.feeds[self._stage] = feed(record)
         for reader in list(self._readers):
             try:
                 self._untold += reader(record)

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_nnguard.observation import LoadSeen, MetricSeen, ModelSeen, MonitorSeen, OptimizerSeen, ParameterSeen, Seen, Stage
+from lightning_nnguard.observation import (
+    LoadSeen,
+    MetricSeen,
+    ModelSeen,
+    MonitorSeen,
+    OptimizerSeen,
+    OptimizerSettingSeen,
+    ParameterSeen,
+    ScheduleSeen,
+    Seen,
+    Stage,
+)
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.audit.merge import merged
 from lightning_nnguard.probe.inventory.metrics import MetricWatch
@@ -23,7 +34,9 @@ from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.probe.rare import RareCollector
 
 #: Kinds of observation that the inventory makes or passes on.
-INVENTORY = frozenset({ParameterSeen, OptimizerSeen, ModelSeen, MetricSeen, LoadSeen, MonitorSeen})
+INVENTORY = frozenset(
+    {ParameterSeen, OptimizerSeen, ModelSeen, MetricSeen, LoadSeen, MonitorSeen, OptimizerSettingSeen, ScheduleSeen}
+)
 _OF_PARAMETERS = frozenset({ParameterSeen, OptimizerSeen, ModelSeen})
 #: Sampled steps of an epoch on which the inventory is taken: on the first one a learning rate may still be 0.
 _LOOKS = 2

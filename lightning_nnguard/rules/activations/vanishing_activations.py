@@ -43,7 +43,7 @@ class VanishingActivations(Rule[ActivationProfileSeen]):
     )
     patience: ClassVar[int] = 2
     gated: ClassVar[bool] = True
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG301"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG301", "NNG504", "NNG712"})
 
     max_fall: float = threshold(10, "largest healthy factor by which the RMS falls from one layer to the next", low=1)
     min_num_falls: float = threshold(3, "such falls in a row", low=1)

@@ -42,7 +42,7 @@ class VanishingGradient(Rule[GradientProfileSeen]):
         "add residual connections or normalisation, fix the initialisation, or replace sigmoid and tanh by ReLU or GELU"
     )
     gated: ClassVar[bool] = True
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG301", "NNG302", "NNG304"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG301", "NNG302", "NNG304", "NNG504", "NNG712"})
 
     min_ratio: float = threshold(1e-4, "smallest healthy gradient RMS of the first weight matrix over that of the last")
     min_span: float = threshold(50, "steps that the medians must cover")

@@ -38,7 +38,7 @@ class UpdateTooLarge(Rule[UpdateSeen]):
     why: ClassVar[str] = "a step this large overwrites what earlier steps learned, so the loss oscillates or diverges"
     fix: ClassVar[str] = "lower the learning rate, lengthen the warm-up, or clip gradients"
     patience: ClassVar[int] = 2
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG303", "NNG401", "NNG702"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG303", "NNG401", "NNG504", "NNG508", "NNG702", "NNG712"})
 
     max_ratio: float = threshold(1e-1, "largest healthy median of norm(update) / norm(weight)")
     min_span: float = threshold(50, "steps that the median must cover")

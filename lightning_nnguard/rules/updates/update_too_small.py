@@ -42,7 +42,7 @@ class UpdateTooSmall(Rule[UpdateProfileSeen]):
     gated: ClassVar[bool] = True
     explained_by: ClassVar[frozenset[str]] = frozenset({
         "NNG101", "NNG203", "NNG205", "NNG207", "NNG212", "NNG222", "NNG301", "NNG303", "NNG304", "NNG401", "NNG402", "NNG405",
-        "NNG503", "NNG513", "NNG702",
+        "NNG503", "NNG505", "NNG506", "NNG507", "NNG509", "NNG513", "NNG702",
     })  # fmt: skip
 
     min_ratio: float = threshold(1e-4, "smallest healthy value of the model's largest median of norm(update) / norm(weight)")

@@ -24,13 +24,12 @@ class WeightsUnchanged(Rule[UpdateSeen]):
         The parameter receives a gradient and is meant to learn, but stays what it was at the start.
 
     How to fix:
-        If the weights are of a small data type, the update is below its precision: raise the learning rate or keep
-        float32 weights. With an optimizer of your own, look whether its `step` reaches all parameter groups and writes
+        With an optimizer of your own, look whether its `step` reaches all parameter groups and writes
         in place. Look for code that puts the old weights back: hooks, clipping, a copy that is loaded.
 
     When it is harmless:
         On steps that a gradient scaler skipped, and on which no parameter at all moved (not judged). Parameters that
-        no optimizer holds are the matter of NNG203, NNG205 and NNG513.
+        no optimizer holds are the matter of NNG203, NNG205 and NNG513, those in half precision of NNG510.
 
     References:
         PyTorch documentation, `torch.optim.Optimizer.step`.
@@ -40,7 +39,7 @@ class WeightsUnchanged(Rule[UpdateSeen]):
     name: ClassVar[str] = "weights-unchanged"
     severity: ClassVar[Severity] = Severity.ERROR
     why: ClassVar[str] = "the parameter receives a gradient but stays what it was at the start"
-    fix: ClassVar[str] = "raise the learning rate or keep float32 weights; see that the optimizer's step reaches all its groups"
+    fix: ClassVar[str] = "see that the optimizer's step reaches all its groups, and that nothing puts the old weights back"
 
     min_num_unchanged: float = threshold(2, "sampled steps in a row on which no element moved", low=1)
     min_span: float = threshold(10, "steps from the first to the last of those")
@@ -49,7 +48,9 @@ class WeightsUnchanged(Rule[UpdateSeen]):
     def check(self, seen: UpdateSeen) -> Finding | None:
         """Judge whether one parameter moves."""
         driven = seen.learning_rate > 0 and seen.gradient_norm is not None and seen.gradient_norm > 0 and not seen.step_skipped
-        if not (driven and seen.in_optimizer) or seen.num_unchanged < self.min_num_unchanged or seen.unchanged_span < self.min_span:
+        if seen.is_half or not (driven and seen.in_optimizer):
+            return None
+        if seen.num_unchanged < self.min_num_unchanged or seen.unchanged_span < self.min_span:
             return None
         gradient = seen.gradient_norm or 0.0
         if seen.learning_rate * gradient <= self.min_drive * seen.weight_norm:

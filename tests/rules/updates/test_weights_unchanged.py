@@ -32,6 +32,7 @@ def test_speaks_about_every_kind_once_the_span_suffices():
         {"gradient_norm": None},
         {"step_skipped": True},
         {"in_optimizer": False},
+        {"is_half": True},  # the matter of NNG510
         {"gradient_norm": 9.9e-3},  # less than what float32 resolves: the loss is at its minimum
         {"learning_rate": 1e-10},  # the schedule has come to its end
     ],

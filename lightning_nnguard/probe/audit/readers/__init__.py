@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lightning_nnguard.observation import (
+    AttentionSeen,
     BroadcastSeen,
     ChoiceSeen,
     ConvolutionInputSeen,
+    LayerInputSeen,
     LossCallSeen,
     NormCallSeen,
     ObjectiveSeen,
+    PaddingSeen,
     RandomEvaluationSeen,
     RunningStatisticsSeen,
     Seen,
@@ -20,8 +23,10 @@ from lightning_nnguard.observation import (
     UnregisteredParameterSeen,
     WholeLossSeen,
 )
+from lightning_nnguard.probe.audit.readers.attentions import attentions
 from lightning_nnguard.probe.audit.readers.broadcasts import broadcasts
 from lightning_nnguard.probe.audit.readers.choices import choices, softmaxes
+from lightning_nnguard.probe.audit.readers.layer_inputs import layer_inputs, paddings
 from lightning_nnguard.probe.audit.readers.layers import convolution_inputs, norm_calls, stacked_layers
 from lightning_nnguard.probe.audit.readers.loss_calls import loss_calls
 from lightning_nnguard.probe.audit.readers.objectives import objectives
@@ -35,7 +40,10 @@ Reader = Callable[[Record], Sequence[Any]]
 
 #: What is seen -> its reader.
 READERS: Mapping[type[Seen], Reader] = {
+    AttentionSeen: attentions,
     BroadcastSeen: broadcasts,
+    LayerInputSeen: layer_inputs,
+    PaddingSeen: paddings,
     LossCallSeen: loss_calls,
     ObjectiveSeen: objectives,
     WholeLossSeen: whole_losses,

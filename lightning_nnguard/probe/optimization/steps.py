@@ -1,0 +1,83 @@
+"""Collector of the size of Adam's steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.optim import Optimizer
+
+from lightning_nnguard.observation import AdaptiveStepSeen, Seen
+from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.collector import Numbers
+from lightning_nnguard.probe.gradients import GradientCollector
+from lightning_nnguard.probe.optimization.host import HostCollector
+from lightning_nnguard.probe.parameters import Parameters
+from lightning_nnguard.probe.updates import UpdateCollector
+from lightning_nnguard.probe.window import StepWindow
+
+#: Optimizers whose step is the learning rate times a number around one, whatever the size of the gradient.
+_ADAPTIVE = frozenset({torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam})
+
+
+class AdaptiveStepCollector(HostCollector):
+    """RMS(update) / learning rate of the weight matrices that an optimizer of Adam's kind moves.
+
+    Args:
+        optimizers: Returns the run's optimizers.
+        parameters: The model's parameters.
+        gradients: Measures the gradients.
+        updates: Measures the updates.
+    """
+
+    def __init__(
+        self, optimizers: Callable[[], Sequence[Optimizer]], parameters: Parameters, gradients: GradientCollector,
+        updates: UpdateCollector,
+    ) -> None:  # fmt: skip
+        super().__init__(parameters.device)
+        self._optimizers, self._parameters, self._gradients, self._updates = optimizers, parameters, gradients, updates
+        self._windows: dict[int, StepWindow] = {}
+        self._settings: dict[int, tuple[str, float, float]] = {}
+
+    def before_step(self) -> None:
+        """Keep rates and eps at which the optimizers are about to step."""
+        if self._settings:
+            return
+        for optimizer in self._optimizers():
+            if type(optimizer) in _ADAPTIVE:
+                for group in optimizer.param_groups:
+                    rate, eps = group["lr"], group["eps"]
+                    if isinstance(rate, int | float) and isinstance(eps, int | float) and rate > 0:
+                        setting = type(optimizer).__name__, float(rate), float(eps)
+                        self._settings |= {self._parameters.index.get(id(each), -1): setting for each in group["params"]}
+
+    def abandon(self) -> None:
+        """Forget a batch that does not come to its end."""
+        self._settings = {}
+
+    def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
+        """Return the sizes of the steps so far."""
+        settings, self._settings = self._settings, {}
+        rows = []
+        for i, (kind, rate, eps) in settings.items():
+            if i < 0 or not self._parameters.is_matrix[i]:
+                continue
+            info = self._parameters.infos[i]
+            update, _ = self._updates.norms.get(info.name, (0.0, 0.0))
+            gradient = self._gradients.norms.get(info.name)
+            if not update or not gradient:  # skipped, or a part of the model that this batch did not use
+                continue
+            root = math.sqrt(info.tensor.numel())
+            window = self._windows.setdefault(i, StepWindow())
+            window.add(at.step, update / root / rate)
+            rows.append((kind, info.name, eps, window.median, gradient / root, window.span, len(window)))
+        if not rows:
+            return ()
+        kinds, names, epsilons, sizes, gradients, spans, nums = zip(*rows, strict=True)
+        return [
+            AdaptiveStepSeen(
+                step=at.step, epoch=at.epoch, kinds=kinds, parameters=names, eps=epsilons, sizes=sizes, gradient_rms=gradients,
+                spans=spans, num_samples=nums,
+            )
+        ]  # fmt: skip
