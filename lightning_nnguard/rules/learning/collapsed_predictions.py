@@ -51,8 +51,8 @@ class CollapsedPredictions(Rule[PredictionsSeen]):
     patience: ClassVar[int] = 2
     explained_by: ClassVar[frozenset[str]] = frozenset(
         {
-            "NNG101", "NNG109", "NNG110", "NNG111", "NNG211", "NNG213", "NNG301", "NNG303", "NNG306", "NNG401", "NNG601", "NNG602",
-            "NNG606", "NNG607", "NNG702", "NNG703", "NNG704",
+            "NNG101", "NNG109", "NNG110", "NNG111", "NNG211", "NNG213", "NNG301", "NNG302", "NNG303", "NNG306", "NNG401",
+            "NNG601", "NNG602", "NNG606", "NNG607", "NNG702", "NNG703", "NNG704",
         }
     )  # fmt: skip
 
