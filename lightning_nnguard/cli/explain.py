@@ -29,6 +29,7 @@ def find(query: str) -> type[Rule[Seen]]:
     if wanted in known:
         return known[wanted]
     digits = wanted[:3] + wanted[3:].translate(str.maketrans("oil", "011"))  # letters that look like them
-    near = [digits] if digits in known else get_close_matches(wanted, known) or [name for name in known if wanted and wanted in name]
+    near = [digits] if digits in known else get_close_matches(wanted, known)
+    near = near or [name for name in known if wanted and wanted in name]
     rules = sorted({f"{known[name].code} {known[name].name}" for name in near})
     fail(f"unknown rule {query!r}; {'did you mean ' + ', '.join(rules) + '?' if rules else 'see `nnguard rules`'}")

@@ -57,7 +57,7 @@ class PredictionsSeen(Seen):
         majority_share: Share of the most frequent class among the targets.
         num_present: Classes among the targets.
         num_train: Predictions of the latest sampled training steps that the same call got; 0 when there were none.
-        train_accuracy: Share of these that was right; 0 when there were none.
+        train_accuracy: Share of these that was right, or of the newest 32 of them, if that is less; 0 when there were none.
         train_majority_share: Share of the most frequent class among their targets; 0 when there were none.
         in_warmup: Whether the learning rate rose over the latest sampled steps.
     """

@@ -15,11 +15,13 @@ from lightning_nnguard.probe.outputs.rows import Rows
 
 #: Sampled training steps that are remembered.
 _KEPT = 16
+#: Predictions that count as new: those of the newest batches that hold so many.
+_NEW = 32
 Pair = tuple[Tensor, Tensor]
 #: Loss function, and its number among the calls of the batch to this function.
 Key = tuple[str, int]
-#: Of one loss call: its place, source, classes, and predictions and targets.
-Part = tuple[str, str | None, int, int, list[int], list[int]]
+#: Of one loss call: its place, source, classes, batches, predictions, targets, and how many of these are new.
+Part = tuple[str, str | None, int, int, list[int], list[int], int]
 
 
 @dataclass(kw_only=True)
@@ -39,7 +41,10 @@ class _Tally:
 
     def part(self) -> Part:
         predictions, targets = (torch.cat(each).tolist() for each in zip(*self.pairs, strict=True))
-        return self.where, self.source, self.num_classes, len(self.pairs), predictions, targets
+        num_new = 0
+        for guess, _ in reversed(self.pairs):
+            num_new += len(guess) if num_new < _NEW else 0
+        return self.where, self.source, self.num_classes, len(self.pairs), predictions, targets, num_new
 
 
 class PredictionTallies:
@@ -104,15 +109,16 @@ def _seen(loader: int, key: Key, tallies: Sequence[tuple[Part, Part | None]], st
     total = targets.total()
     if not total:
         return None
-    train_right, train_targets = _right(trained), _counted(trained)[1]
+    train_targets = _counted(trained)[1]
     num_train = train_targets.total()
+    newest = [(*part[:4], part[4][-part[6] :], part[5][-part[6] :], part[6]) for part in trained]
     top, num_top = predictions.most_common(1)[0]
     return PredictionsSeen(
         where=f"{where} of loader {loader}" if loader else where, step=at.step, epoch=at.epoch, stage=stage, function=key[0],
         source=source, num_classes=num_classes, num_predictions=total, num_batches=sum(part[3] for part in own),
         top_class=top, top_share=num_top / total, right_share=targets[top] / total,
         majority_share=max(targets.values()) / total, num_present=len(targets), num_train=num_train,
-        train_accuracy=train_right / num_train if num_train else 0.0,
+        train_accuracy=min(_accuracy(trained), _accuracy(newest)),
         train_majority_share=max(train_targets.values()) / num_train if num_train else 0.0,
     )  # fmt: skip
 
@@ -123,5 +129,6 @@ def _counted(parts: Sequence[Part]) -> tuple[Counter[int], Counter[int]]:
     return Counter(guess for guess, _ in pairs), Counter(target for _, target in pairs)
 
 
-def _right(parts: Sequence[Part]) -> int:
-    return sum(guess == target for part in parts for guess, target in zip(part[4], part[5], strict=True))
+def _accuracy(parts: Sequence[Part]) -> float:
+    pairs = [pair for part in parts for pair in zip(part[4], part[5], strict=True) if pair[1] >= 0]
+    return sum(guess == target for guess, target in pairs) / len(pairs) if pairs else 0.0
