@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from lightning_nnguard.callbacks.optimization import OptimizationFacts
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.start import run_start
+from lightning_nnguard.callbacks.trainer_view import TrainerView
 from lightning_nnguard.monitor import Monitor
 from lightning_nnguard.observation import MonitorSeen, PictureSeen, Seen, Stage
 from lightning_nnguard.panels.layout import layout
@@ -69,6 +69,7 @@ class GuardRun:
     ) -> None:
         self._trainer, self._module, self._options, self._record, self._is_fit = trainer, module, options, record, is_fit
         self._ranks = Ranks.current() if trainer.world_size > 1 else Ranks()
+        self._view = TrainerView(trainer, module)
         self._notes: list[str] = []
         self._log_dir = Path(trainer.log_dir or trainer.default_root_dir)  # a collective: on every rank
         policy = options.policy
@@ -112,34 +113,13 @@ class GuardRun:
             ranks=self._ranks,
             optimizers=lambda: trainer.optimizers,
             save=self._save_batch,
-            context=self._context,
-            scaler_scale=self._scaler_scale,
-            has_scaler=self._scaler() is not None,
+            context=self._view.context,
+            scaler_scale=self._view.scaler_scale,
+            has_scaler=self._view.has_scaler,
             note=self.note,
             inventory=self._inventory,
             plan=self._optimization.plan,
         )
-
-    # -- what the Trainer says ---------------------------------------------------------------------------------------------------
-
-    def at(self, batch_index: int = 0) -> At:
-        """Return the present moment; steps are counted like on the axis of Lightning's loggers."""
-        trainer = self._trainer
-        step = getattr(trainer.fit_loop.epoch_loop, "_batches_that_stepped", None)
-        return At(step=trainer.global_step if step is None else step, epoch=trainer.current_epoch, batch_index=batch_index)
-
-    def _scaler(self) -> object | None:
-        scaler = getattr(self._trainer.precision_plugin, "scaler", None)
-        return scaler if scaler is not None and scaler.is_enabled() else None
-
-    def _scaler_scale(self, optimizer: Optimizer) -> Tensor | None:
-        """Return the scale of gradients that Lightning leaves scaled: those of optimizers that unscale by themselves (fused)."""
-        scaler = self._scaler()
-        return getattr(scaler, "_scale", None) if getattr(optimizer, "_step_supports_amp_scaling", False) else None
-
-    def _context(self) -> AbstractContextManager[object]:
-        make = getattr(self._trainer.precision_plugin, "forward_context", None)
-        return make() if make is not None else nullcontext()
 
     def _save_batch(self, kept: BatchKept) -> str:
         path = self._log_dir / f"nnguard_nonfinite_step{kept.at.step}_rank{self._ranks.rank}.pt"
@@ -159,24 +139,17 @@ class GuardRun:
 
     def start_training(self) -> None:
         """Learn what is known only when the data has been set up: sizes of the training set and of an epoch."""
-        trainer = self._trainer
-        try:
-            population: int | None = len(trainer.train_dataloader.dataset)  # type: ignore[union-attr]
-        except Exception:  # whatever a dataset of the user's raises that has no length
-            population = None
-        batches = trainer.num_training_batches
-        steps = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else None
-        everyone = set(map(tuple, self._ranks.gather([population, steps])))
+        everyone = {sizes for (sizes,) in self._ranks.gather([self._view.sizes()])}
         self._sizes = everyone.pop() if len(everyone) == 1 else (None, None)  # what ranks judge by is the same on all
         self._loading = self._learn_loading()
         self.probe.know(*self._sizes, loading=self._loading)
-        self._begin_step = self.at().step
-        set_up = self._optimization.start(self.at())
+        self._begin_step = self._view.at().step
+        set_up = self._optimization.start(self._view.at())
         if self._inventory is not None:
             self._inventory.tell(set_up)
         if self._options.write_lines and self._ranks.rank == 0:
             try:
-                self.monitor.begin(run_start(trainer, self._module, self._options.policy))
+                self.monitor.begin(run_start(self._trainer, self._module, self._options.policy))
             except Exception as error:  # whatever the user's hyper-parameters or the environment hold
                 self.note(f"the logbook does not say what this run is: {type(error).__name__}: {error}")
 
@@ -196,7 +169,7 @@ class GuardRun:
         if self._has_told_set_up:
             return
         self._has_told_set_up = True
-        at = self.at()
+        at = self._view.at()
         loads = self._loads.take(at) if self._loads is not None else ()
         if self._inventory is not None:
             watches = self._is_fit and MonitorSeen in self.monitor.wanted
@@ -206,14 +179,13 @@ class GuardRun:
         """Begin a training batch."""
         self.tell_set_up()
         seen = self.probe.read() if self.probe.is_pending else ()
-        trainer, manual = self._trainer, not self._module.automatic_optimization
-        steps = manual or (batch_index + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        at = self.at(batch_index)
+        at = self._view.at(batch_index)
         if not self.probe.is_current:  # the user's own hooks have replaced layers since the fit began
             self.probe.close()
             self.probe = self._new_probe()
             self.probe.know(*self._sizes, loading=self._loading)
-        self.probe.start_batch(batch, at, steps=steps, manual=manual)
+        manual = not self._module.automatic_optimization
+        self.probe.start_batch(batch, at, steps=self._view.steps_after(batch_index), manual=manual)
         self._gaps.offer(batch)
         if seen:
             self._see(seen)
@@ -239,12 +211,7 @@ class GuardRun:
 
     def end_batch(self, outputs: object) -> None:
         """End a training batch."""
-        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
-            loss = None
-        elif self._module.automatic_optimization and self._trainer.accumulate_grad_batches > 1:
-            loss = loss.detach() * self._trainer.accumulate_grad_batches  # Lightning has divided it
-        seen = self.probe.end_batch(loss)
+        seen = self.probe.end_batch(self._view.loss_of(outputs))
         if seen:
             self._see(seen)
 
@@ -252,9 +219,9 @@ class GuardRun:
         """End a training epoch. What the module itself logs in this hook, after the callbacks, is there in the next one."""
         self.probe.end_epoch()
         epoch = self._trainer.current_epoch
-        self._ended = self.at()
+        self._ended = self._view.at()
         if self._options.draw_health and PictureSeen in self.monitor.wanted and (epoch + 1) & epoch == 0:
-            self._see(filters_seen(self._module, self.at()))  # after epochs 1, 2, 4, 8, ...: few pictures are kept
+            self._see(filters_seen(self._module, self._view.at()))  # after epochs 1, 2, 4, 8, ...: few pictures are kept
 
     def start_epoch(self) -> None:
         """Begin a training epoch: all metrics of the one before are there now."""
@@ -281,19 +248,19 @@ class GuardRun:
     def start_evaluation_batch(self, stage: Stage, batch: object, batch_index: int, loader: int) -> None:
         """Begin a batch of an evaluation stage; the first of each loader is audited."""
         is_rehearsal = self._trainer.sanity_checking or not self._is_fit
-        self.probe.start_evaluation_batch(stage, batch, self.at(batch_index), loader, is_rehearsal=is_rehearsal)
+        self.probe.start_evaluation_batch(stage, batch, self._view.at(batch_index), loader, is_rehearsal=is_rehearsal)
 
     def end_evaluation_batch(self, batch_index: int) -> None:
         """End a batch of an evaluation stage."""
-        self.probe.end_evaluation_batch(self.at(batch_index))
+        self.probe.end_evaluation_batch(self._view.at(batch_index))
 
     def end_evaluation(self, stage: Stage) -> None:
         """End an evaluation."""
-        modes = self.probe.end_evaluation(stage, self.at())
+        modes = self.probe.end_evaluation(stage, self._view.at())
         gaps: Sequence[Seen] = ()
         if stage == "validate" and self._is_fit and not self._trainer.sanity_checking:
-            self._gaps.note_validation(self._trainer, self._module, self._context)
-            gaps = () if self._trainer.is_last_batch else self._compared(self.at(), at_epoch_end=False)
+            self._gaps.note_validation(self._trainer, self._module, self._view.context)
+            gaps = () if self._trainer.is_last_batch else self._compared(self._view.at(), at_epoch_end=False)
         self._see(modes)
         self._see(gaps)
 
@@ -313,7 +280,7 @@ class GuardRun:
     def end_training(self) -> None:
         """Read what is pending and judge what can be judged only at the end."""
         seen = [*self.probe.read(), *self.probe.last_found()]
-        at = self.at()
+        at = self._view.at()
         if self._ended is not None:
             self._log_epoch(self._ended)
         gaps = self._compared(self._ended if self._ended and self._ended.step == at.step else at, at_epoch_end=True, final=True)
@@ -358,7 +325,7 @@ class GuardRun:
         self.monitor.finish(
             RunSummary(
                 findings=self.monitor.findings,
-                num_steps=max(self.at().step - self._begin_step, 0),
+                num_steps=max(self._view.at().step - self._begin_step, 0),
                 num_sampled=self.probe.num_sampled,
                 num_rules=self._num_rules,
                 seconds=self.probe.total_seconds,
