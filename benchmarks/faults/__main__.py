@@ -90,13 +90,14 @@ def rule_facts() -> Rules:
 
 def _run(jobs: Sequence[Job], by_key: dict[str, Case], options: argparse.Namespace) -> list[Result]:
     store = Store(options.out)
-    sources = digest([ROOT / "lightning_nnguard", ROOT / "benchmarks" / "faults"])
+    programs = ROOT / "benchmarks" / "faults"
+    sources = {"guard": digest([ROOT / "lightning_nnguard", programs]), "baselines": digest([programs])}
     wanted = set(jobs)
     done = {job: result for job, result in store.read().items() if job in wanted and result.status == "ok"}
     if options.markdown:  # what is published is of one state of the sources
-        done = {job: result for job, result in done.items() if result.sources == sources}
+        done = {job: result for job, result in done.items() if result.sources == sources[result.suite]}
     console = Console(stderr=True)
-    if stale := sum(result.sources != sources for result in done.values()):
+    if stale := sum(result.sources != sources[result.suite] for result in done.values()):
         console.print(f"{stale} of the {len(done)} runs in {store.path} are of other sources; --fresh runs them again")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -106,7 +107,7 @@ def _run(jobs: Sequence[Job], by_key: dict[str, Case], options: argparse.Namespa
             missing, by_key, work, num_processes=options.jobs, timeout=options.timeout, min_epochs=options.min_epochs
         )
         for result in running:
-            store.append(result, sources)
+            store.append(result, sources[result.suite])
             done[result.job] = result
             progress.update(task, advance=1, description=result.case)
             if result.status != "ok":
