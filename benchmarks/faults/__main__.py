@@ -42,9 +42,10 @@ def main() -> None:
     every = selected(cases(), options.select, options.only)
     if not every:
         parser.error("no program has such a code or name")
-    seeds = range(1 if options.quick else options.seeds)
-    suites: list[Suite] = ["guard", "baselines"] if options.baselines else ["guard"]
-    jobs: list[Job] = [(suite, case.key, seed) for suite in suites for seed in seeds for case in every]
+    seeds: dict[Suite, int] = {"guard": 1 if options.quick else options.seeds}
+    if options.baselines:
+        seeds["baselines"] = min(seeds["guard"], options.baseline_seeds)
+    jobs: list[Job] = [(suite, case.key, seed) for suite, num in seeds.items() for seed in range(num) for case in every]
     if options.fresh:
         options.out.unlink(missing_ok=True)
     results = _run(jobs, {case.key: case for case in every}, options)
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one seed")
     parser.add_argument("--baselines", action="store_true", help="score the rules of other tools on the same programs, too")
     parser.add_argument(
+        "--baseline-seeds", type=int, default=1, help="as --seeds, for the other tools, which take several times as long"
+    )
+    parser.add_argument(
         "--min-epochs", type=int, default=0, help="let planted and fixed programs train for at least so long when other tools watch"
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
@@ -90,8 +94,9 @@ def rule_facts() -> Rules:
 
 def _run(jobs: Sequence[Job], by_key: dict[str, Case], options: argparse.Namespace) -> list[Result]:
     store = Store(options.out)
-    programs = ROOT / "benchmarks" / "faults"
-    sources = {"guard": digest([ROOT / "lightning_nnguard", programs]), "baselines": digest([programs])}
+    zoo = ROOT / "benchmarks" / "faults"
+    programs = [zoo / "planted", zoo / "healthy", *(zoo / f"{name}.py" for name in ("data", "fault", "nets", "program"))]
+    sources = {"guard": digest([ROOT / "lightning_nnguard", *programs]), "baselines": digest([zoo / "baselines", *programs])}
     wanted = set(jobs)
     done = {job: result for job, result in store.read().items() if job in wanted and result.status == "ok"}
     if options.markdown:  # what is published is of one state of the sources

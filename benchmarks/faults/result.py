@@ -119,9 +119,9 @@ class Store:
             file.write(json.dumps(asdict(replace(result, sources=sources))) + "\n")
 
 
-def digest(folders: Iterable[Path]) -> str:
-    """Return a short digest of all Python sources below some folders."""
+def digest(places: Iterable[Path]) -> str:
+    """Return a short digest of Python sources: files, and all that lie below folders."""
     found = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+    for path in sorted(path for place in places for path in ([place] if place.is_file() else place.rglob("*.py"))):
         found.update(path.read_bytes())
     return found.hexdigest()[:12]
