@@ -22,6 +22,7 @@ class GradientSeen(Seen):
         zero_epochs: Whole epochs in that run.
         has_live_twins: Whether it belongs to one of several modules in a list, and the same parameter of another one has a gradient
             that is not zero.
+        is_installed: Whether the forward that uses it is an installed package's.
     """
 
     kind: ParameterKind
@@ -32,6 +33,7 @@ class GradientSeen(Seen):
     num_zero_samples: int = 0
     zero_epochs: int = 0
     has_live_twins: bool = False
+    is_installed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,7 @@ class AbsentGradientSeen(Seen):
         was_moved: Whether something other than the optimizer changes it, such as a moving average.
         has_live_twins: Whether its module is one of several in a list, and the same parameter of another one has had a gradient.
         has_live_siblings: Whether another parameter of its module has had a gradient.
+        is_installed: Whether the forward that leaves it out is an installed package's.
     """
 
     kind: ParameterKind
@@ -95,3 +98,4 @@ class AbsentGradientSeen(Seen):
     was_moved: bool = False
     has_live_twins: bool = False
     has_live_siblings: bool = False
+    is_installed: bool = False

@@ -91,6 +91,7 @@ class StackedLayersSeen(Seen):
         num_in: Features or channels that go into the first one, times the size of its kernel when the second has no extent.
         num_between: Features or channels that go from one to the other.
         num_out: Features or channels that come out of the second one, times the size of its kernel when the first has no extent.
+        is_gated: Whether nothing but a gated linear unit takes the output of the second one.
     """
 
     source: str | None = None
@@ -104,6 +105,7 @@ class StackedLayersSeen(Seen):
     num_in: int = 64
     num_between: int = 64
     num_out: int = 10
+    is_gated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

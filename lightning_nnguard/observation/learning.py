@@ -100,8 +100,9 @@ class GapSeen(Seen):
     def noise(self) -> float:
         """Standard deviation of a single validation value, from second differences, so that no trend is in it.
 
-        Their median is sqrt(6) x 0.6745 deviations of independent normal values.
+        Their median is sqrt(6) x 0.6745 deviations of independent normal values. That of the latest 15 values counts when it is
+        larger: curves are often smooth at first and noisy later.
         """
         triples = zip(self.validation, self.validation[1:], self.validation[2:], strict=False)
         bends = [abs(after - 2 * here + before) for before, here, after in triples]
-        return median(bends) / 1.652 if bends else 0.0
+        return max(median(bends), median(bends[-13:])) / 1.652 if bends else 0.0

@@ -21,6 +21,7 @@ class ModeSeen(Seen):
         frozen: Whether all parameters of the module (or of the nearest enclosing module that has any) are frozen: they require no
             gradient, no optimizer holds them and nobody writes to them.
         source: "file.py:48 F.dropout": the line of user code that made the call; None when only modules are involved.
+        is_repeated: Whether it ran ten times or more in one batch of evaluation.
     """
 
     stage: Stage
@@ -30,3 +31,4 @@ class ModeSeen(Seen):
     tracks_statistics: bool = True
     frozen: bool = False
     source: str | None = None
+    is_repeated: bool = False

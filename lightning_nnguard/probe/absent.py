@@ -235,6 +235,7 @@ class AbsentCollector:
                     num_epochs=max(at.epoch - first - 1, 0) if num_steps else 0, module=path,
                     was_called=was_called, is_switched_off=bool(num_steps) and call == _WITHOUT_GRAD,
                     was_moved=index in self._moved, has_live_twins=info.twins in live, has_live_siblings=path in working,
+                    is_installed=info.is_installed,
                 )
             )  # fmt: skip
         self._open = [index for index in self._open if index not in self._given or index in self._first_epoch]

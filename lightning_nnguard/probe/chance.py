@@ -66,8 +66,9 @@ class ChanceLevel:
             loss: shape (), the training loss of the batch; None when there was none.
 
         Returns:
-            shape (6,), float32: chance level of this rank, whether it is known (1 or 0), index of the call's name in `NAMES`,
-            standard error of the level; for the first batch alone the loss of a fresh network, and whether it is known.
+            shape (6,), float32: chance level of this rank, whether it is known (1 or 0), index in `NAMES` of the call's name when
+            it is the whole loss, standard error of the level; for the first batch alone the loss of a fresh network, and whether it
+            is known.
         """
         is_first, self._is_first = self._is_first, False
         calls, self._calls, self._data = self._calls, [], []
@@ -88,8 +89,10 @@ class ChanceLevel:
         if is_data is not None:
             known &= is_data
         whole = is_whole if is_data is None else is_whole & is_data
-        chance = torch.stack([level, known, known * NAMES.index(name), error]).where(known, 0.0)
-        return torch.cat([chance, torch.stack([fresh, fresh > 0]).where(whole, 0.0)])
+        kind = torch.full_like(level, NAMES.index(name))
+        chance = torch.stack([level, known, error]).where(known, 0.0)
+        start = torch.stack([kind, fresh, fresh > 0]).where(whole, 0.0)
+        return torch.cat([chance[:2], start[:1], chance[2:], start[1:]])
 
 
 def is_among(target: Tensor, data: Sequence[Tensor]) -> Tensor:

@@ -181,7 +181,7 @@ class GradientCollector:
             zero_span=at.step - run.first_step if run else 0,
             num_zero_samples=run.num_samples if run else 0,
             zero_epochs=max(at.epoch - run.first_epoch - 1, 0) if run else 0,
-            has_live_twins=bool(info.twins) and info.twins in live,
+            has_live_twins=bool(info.twins) and info.twins in live, is_installed=info.is_installed,
         )  # fmt: skip
 
     def _profile(self, at: At) -> list[Seen]:

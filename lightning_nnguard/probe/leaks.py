@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Reversible, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -126,8 +126,8 @@ def _graphs(value: object, depth: int, room: list[int]) -> float:
         return 0.0
     values = value.values() if isinstance(value, Mapping) else value
     chosen = list(islice(values, _ENDS))
-    if len(value) > _ENDS and not isinstance(values, set):
-        chosen += list(islice(reversed(values), min(_ENDS, len(value) - _ENDS)))  # type: ignore[arg-type]
+    if len(value) > _ENDS and isinstance(values, Reversible):  # sets are not, and views of the user's own mappings neither
+        chosen += list(islice(reversed(values), min(_ENDS, len(value) - _ENDS)))
     return sum(_graphs(each, depth - 1, room) for each in chosen) * len(value) / len(chosen)
 
 

@@ -80,6 +80,7 @@ class LossCollector:
         self._num_slots = num_slots
         self._steps_per_epoch: int | None = None
         self._fresh: float | None = None
+        self._name = ""
         self._losses: list[Tensor] = []
         self._steps: list[At] = []
         self._read_steps: list[At] = []
@@ -152,6 +153,8 @@ class LossCollector:
         level, known, name, error, fresh, is_fresh = sums[2 * slots :]
         if is_fresh == self._ranks.world_size:
             self._fresh = float(fresh / is_fresh)
+        if self._ranks.world_size in (known, is_fresh):
+            self._name = NAMES[round(float(name / self._ranks.world_size))]
         seen: list[Seen] = []
         for slot, (step, epoch, batch_index) in enumerate(self._read_steps):
             if codes[slot] > 0 and not seen:
@@ -177,7 +180,7 @@ class LossCollector:
                     chance=self.level,
                     fresh=self._fresh,
                     chance_error=float(error / known) if whole else 0.0,
-                    name=NAMES[round(float(name / known))] if whole else "",
+                    name=self._name,
                     in_warmup=self.in_warmup,
                     is_objective=self.is_objective,
                 )

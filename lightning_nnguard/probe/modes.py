@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from lightning_nnguard.probe.functions import argument
 from lightning_nnguard.probe.ranks import Ranks
 
 Kind = Literal["dropout", "batchnorm"]
+#: Calls of one place in one batch of evaluation from which on the batch is run again and again on purpose.
+_MANY_CALLS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class _Call:
     rate: float
     tracks_statistics: bool
     frozen: bool
+    is_repeated: bool = False
 
     @property
     def place(self) -> tuple[str, Kind, str | None]:
@@ -53,6 +57,7 @@ class ModeCollector:
         frozen = (each for norm in norms for each in norm.parameters(recurse=False) if not each.requires_grad)
         self._values = {id(each): each.detach().clone() for each in frozen}
         self._calls: dict[_Call, int] = {}
+        self._counts = Counter[_Call]()
         self._told: frozenset[_Call] = frozenset()
         self._merged: list[tuple[_Call, int | None]] = []
         self.stage: Stage = "train"
@@ -72,8 +77,8 @@ class ModeCollector:
             self._add("dropout", who, name, training=True, rate=argument(args, kwargs, 4, "dropout_p", 0.0))
 
     def on_recurrent(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
-        """Take one call of a recurrent network; dropout and mode stand behind its list of weights."""
-        place = next((i for i, each in enumerate(args) if isinstance(each, list)), None)
+        """Take one call of a recurrent network; dropout and mode stand behind its list of weights, states may be a list before."""
+        place = max((i for i, each in enumerate(args) if isinstance(each, list)), default=None)
         if place is not None and len(args) > place + 4:
             self._add("dropout", who, name, training=bool(args[place + 4]), rate=args[place + 3])
 
@@ -93,10 +98,12 @@ class ModeCollector:
             where=who.path, kind=kind, source=source, training=training, rate=probability, tracks_statistics=tracks, frozen=False
         )
         self._calls[call] = who.module_id
+        self._counts[call] += 1
 
     def _take(self) -> list[_Call]:
         """Return the calls since the last time; of a place that ran both ways, the way that counts."""
         calls, self._calls = self._calls, {}
+        counts, self._counts = self._counts, Counter()
         if not calls:
             return []
         modules = {id(module): module for module in self._model.modules()}
@@ -111,7 +118,8 @@ class ModeCollector:
             frozen = self.stage == "train" and self._is_frozen(module, call.where, optimized)
             if frozen and call.training and call.kind == "batchnorm" and module is not None:
                 frozen = not self._is_written(module)
-            result.append(replace(call, frozen=frozen))
+            is_repeated = self.stage != "train" and counts[call] >= _MANY_CALLS
+            result.append(replace(call, frozen=frozen, is_repeated=is_repeated))
         return result
 
     def _is_frozen(self, module: nn.Module | None, path: str, optimized: Collection[int]) -> bool:
@@ -162,7 +170,7 @@ class ModeCollector:
             ModeSeen(
                 where=call.where, step=at.step, epoch=at.epoch, rank=rank, stage=self.stage, kind=call.kind,
                 training=call.training, rate=call.rate, tracks_statistics=call.tracks_statistics, frozen=call.frozen,
-                source=call.source,
+                source=call.source, is_repeated=call.is_repeated,
             )
             for call, rank in self._merged
         ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,12 +41,15 @@ class ParameterInfo:
         tensor: The parameter itself.
         twins: Name that it shares with the same parameter of the other modules in a list (`nn.ModuleList`, `nn.ModuleDict`),
             such as "experts.*.weight"; "" when it is in none.
+        is_installed: Whether the forward that uses it is an installed package's: the innermost module around it that is not torch's
+            own is of a class from there.
     """
 
     name: str
     kind: ParameterKind
     tensor: Tensor
     twins: str = ""
+    is_installed: bool = False
 
 
 def parameters_of(model: nn.Module) -> Iterator[ParameterInfo]:
@@ -59,13 +63,39 @@ def parameters_of(model: nn.Module) -> Iterator[ParameterInfo]:
                 kinds.setdefault(id(parameter), "norm")
             elif name.endswith("bias") or "bias_" in name:
                 kinds.setdefault(id(parameter), "bias")
+    installed = {name: _is_installed(module) for name, module in model.named_modules()}
     lists = {f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList | nn.ModuleDict)}
     for name, parameter in model.named_parameters():
         if isinstance(parameter, UninitializedParameter) or not parameter.dtype.is_floating_point or parameter.is_meta:
             continue
         if parameter.numel():
             kind = kinds.get(id(parameter), "weight")
-            yield ParameterInfo(name=clean_name(name), kind=kind, tensor=parameter, twins=_twins(name, lists))
+            yield ParameterInfo(
+                name=clean_name(name),
+                kind=kind,
+                tensor=parameter,
+                twins=_twins(name, lists),
+                is_installed=_innermost(name, installed),
+            )
+
+
+def _is_installed(module: nn.Module) -> bool | None:
+    """Return whether a module's class is from an installed package; None for torch's own, whose caller counts."""
+    package = type(module).__module__
+    if package.partition(".")[0] == "torch":
+        return None
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file
+
+
+def _innermost(name: str, known: dict[str, bool | None]) -> bool:
+    """Return what is known of the innermost module around a parameter of which anything is."""
+    while name:
+        name = name.rpartition(".")[0]
+        found = known.get(name)
+        if found is not None:
+            return found
+    return False
 
 
 def _twins(name: str, lists: set[str]) -> str:

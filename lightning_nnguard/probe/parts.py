@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from lightning_nnguard import observation as o
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
+from lightning_nnguard.probe.attempts import Attempts
 from lightning_nnguard.probe.audit.audit import Audit
 from lightning_nnguard.probe.audit.feed import Feed
 from lightning_nnguard.probe.audit.readers import READERS
@@ -137,7 +138,7 @@ def build_parts(
     save: Save,
     context: Callable[[], AbstractContextManager[object]],
     has_scaler: bool,
-    on_error: Callable[[Exception, str], None],
+    attempts: Attempts,
     inventory: Inventory | None,
     plan: OptimizationPlan,
 ) -> Parts:
@@ -153,7 +154,7 @@ def build_parts(
         save: Writes an offending batch to disk.
         context: Gives the precision context of a training step.
         has_scaler: Whether a gradient scaler is in use.
-        on_error: Takes an exception and the name of the part that raised it.
+        attempts: Runs the parts.
         inventory: Looks at the set-up of the fit; None when nobody asked for it.
         plan: What the Trainer knows of the optimizers' work.
     """
@@ -188,15 +189,15 @@ def build_parts(
     if wanted & {*READERS, *INPUT_KINDS, o.LabelsSeen, o.ModelSeen}:  # others want to know where data go
         audit = Audit(
             model, wanted, ranks=ranks, device=device, optimized=optimized,
-            maximizes=lambda: are_maximizing(optimizers()), on_error=on_error,
+            maximizes=lambda: are_maximizing(optimizers()), on_error=attempts.fail,
         )  # fmt: skip
     if wanted & STEP_KINDS and len(parameters):
-        steps = StepWatch(model, parameters, wanted, ranks=ranks, optimizers=optimizers)
+        steps = StepWatch(model, parameters, wanted, ranks=ranks, optimizers=optimizers, attempts=attempts)
     outputs = None
     if wanted & OUTPUT_KINDS:
         outputs = OutputWatch(
             wanted, parameters, ranks=ranks, in_warmup=lambda: losses is not None and losses.in_warmup,
-            on_error=lambda error: on_error(error, "outputs"),
+            on_error=lambda error: attempts.fail(error, "outputs"),
         )  # fmt: skip
     optimization = None
     if wanted & OPTIMIZATION_KINDS and len(parameters):
@@ -209,7 +210,7 @@ def build_parts(
         labels = LabelWatch(feed_of, ranks=ranks, device=device)
     if wanted & INPUT_KINDS:
         inputs = InputWatch(
-            model, wanted, feed_of, ranks=ranks, device=device, on_error=lambda error: on_error(error, "inputs")
+            model, wanted, feed_of, ranks=ranks, device=device, on_error=lambda error: attempts.fail(error, "inputs")
         )
     watches: dict[str, BatchWatch | None] = {"outputs": outputs, "samples": samples, "labels": labels, "inputs": inputs}
     if inventory is not None:

@@ -79,7 +79,7 @@ class Probe:
         self._attempts = Attempts(note, strict=settings.strict)
         parts = build_parts(
             model, settings, self._parameters, ranks=ranks, num_slots=self.cadence.max_gap, optimizers=optimizers, save=save,
-            context=context, has_scaler=has_scaler, on_error=self._attempts.fail, inventory=inventory,
+            context=context, has_scaler=has_scaler, attempts=self._attempts, inventory=inventory,
             plan=plan or OptimizationPlan(),
         )  # fmt: skip
         self._nonfinite, self._activations, self._gradients = parts.nonfinite, parts.activations, parts.gradients
@@ -166,7 +166,7 @@ class Probe:
         if self._inventory is not None:
             self._attempts.run("inventory", self._inventory.start_batch, at)
         if self._steps is not None:
-            self._attempts.run("steps", self._steps.start_batch)
+            self._steps.start_batch()
         if self._mode_losses is not None and not manual and self._forward.can_listen:
             self._attempts.run("loss by mode", partial(self._mode_losses.start_batch, batch, at))
         if not self._attempts.is_off("forward watch"):
@@ -202,14 +202,14 @@ class Probe:
         if self._inventory is not None and isinstance(loss, Tensor):
             self._attempts.run("inventory", self._inventory.check_loss, loss, self._at)
         if self._steps is not None:
-            self._attempts.run("steps", self._steps.before_backward, self._at)
+            self._steps.before_backward(self._at)
 
     def after_backward(self, *, manual: bool) -> None:
         """Take the end of a backward pass; with manual optimisation another forward may follow."""
         if self._stands_by:
             return
         if self._steps is not None:
-            self._attempts.run("steps", self._steps.after_backward, sampled=self._is_sampling)
+            self._steps.after_backward(sampled=self._is_sampling)
         if not self._is_sampling:
             return
         if self._audit is not None:
@@ -226,7 +226,7 @@ class Probe:
         if self._inventory is not None and self._is_sampling:
             self._attempts.run("inventory", self._inventory.note_step, optimizer)
         if self._steps is not None:
-            self._attempts.run("steps", self._steps.before_step, optimizer, self._at, sampled=self._is_sampling)
+            self._steps.before_step(optimizer, self._at, sampled=self._is_sampling)
         if self._is_sampling and id(optimizer) not in self._measured:
             self._measured.add(id(optimizer))
             self._measure(optimizer)
@@ -234,7 +234,7 @@ class Probe:
     def before_raw_step(self, optimizer: Optimizer, *, has_closure: bool) -> None:
         """Take the same moment from the optimizer itself; when the step has a closure, backward is yet to come."""
         if self._steps is not None and not has_closure and not self._stands_by:
-            self._attempts.run("steps", self._steps.before_step, optimizer, self._at, sampled=self._is_sampling)
+            self._steps.before_step(optimizer, self._at, sampled=self._is_sampling)
         if self._inventory is not None and not has_closure and self._is_sampling and not self._stands_by:
             self._attempts.run("inventory", self._inventory.note_step, optimizer)
         if self._is_sampling and id(optimizer) not in self._measured and not self._stands_by:
@@ -271,7 +271,7 @@ class Probe:
         if self._updates is not None and not self._stands_by:
             self._attempts.run("updates", self._updates.measure)
         if self._steps is not None and not self._stands_by:
-            self._attempts.run("steps", self._steps.end_batch, self._at)
+            self._steps.end_batch(self._at)
         if self._optimization is not None and not self._stands_by:
             self._attempts.run("optimization", self._optimization.end_batch)
         device = self._parameters.device

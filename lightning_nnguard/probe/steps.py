@@ -19,6 +19,7 @@ from lightning_nnguard.observation import (
 )
 from lightning_nnguard.probe.absent import AbsentCollector
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.attempts import Attempts
 from lightning_nnguard.probe.collector import Collector
 from lightning_nnguard.probe.duplicates import DuplicateCollector
 from lightning_nnguard.probe.flow import FlowCollector
@@ -43,12 +44,14 @@ class StepWatch:
         wanted: Kinds of observation that somebody asks for.
         ranks: The processes that train together.
         optimizers: Returns the run's optimizers.
+        attempts: Runs the collectors, each on its own.
     """
 
     def __init__(
         self, model: nn.Module, parameters: Parameters, wanted: Collection[type[Seen]], *, ranks: Ranks,
-        optimizers: Callable[[], Sequence[Optimizer]],
+        optimizers: Callable[[], Sequence[Optimizer]], attempts: Attempts,
     ) -> None:  # fmt: skip
+        self._run = attempts.run
         wants = frozenset(wanted)
         self._absent = AbsentCollector(model, parameters) if AbsentGradientSeen in wants else None
         self._flow = FlowCollector(parameters, optimizers) if wants & {ClearingSeen, NoStepSeen, HeldGraphsSeen} else None
@@ -68,41 +71,41 @@ class StepWatch:
     def start_batch(self) -> None:
         """Begin a sampled batch."""
         if self._absent is not None:
-            self._absent.start_batch()
+            self._run("absent gradients", self._absent.start_batch)
         if self._symmetry is not None:
-            self._symmetry.start_batch()
+            self._run("symmetry", self._symmetry.start_batch)
 
     def before_backward(self, at: At) -> None:
         """Take the moment before a backward pass."""
         if self._flow is not None:
-            self._flow.before_backward(at)
+            self._run("order of steps", self._flow.before_backward, at)
 
     def after_backward(self, *, sampled: bool) -> None:
         """Take the moment after a backward pass: always in manual optimisation, else on sampled steps."""
         if self._flow is not None:
-            self._flow.after_backward(sampled=sampled)
+            self._run("order of steps", self._flow.after_backward, sampled=sampled)
         if self._absent is not None and self._absent.has_absent:
-            self._absent.after_backward()
+            self._run("absent gradients", self._absent.after_backward)
 
     def before_step(self, optimizer: Optimizer, at: At, *, sampled: bool) -> None:
         """Take the moment before an optimizer uses its gradients, backward being done."""
         if self._flow is not None:
-            self._flow.before_step(optimizer, sampled=sampled)
+            self._run("order of steps", self._flow.before_step, optimizer, sampled=sampled)
         if self._absent is not None:
-            self._absent.before_step(optimizer, at.step, sampled=sampled)
+            self._run("absent gradients", self._absent.before_step, optimizer, at.step, sampled=sampled)
         if self._frozen is not None and sampled:
-            self._frozen.before_step(optimizer)
+            self._run("frozen parameters", self._frozen.before_step, optimizer)
 
     def end_batch(self, at: At) -> None:
         """End a sampled batch."""
         if self._flow is not None:
-            self._flow.end_batch()
+            self._run("order of steps", self._flow.end_batch)
         if self._absent is not None:
-            self._absent.end_batch()
+            self._run("absent gradients", self._absent.end_batch)
         if self._frozen is not None:
-            self._frozen.end_batch()
+            self._run("frozen parameters", self._frozen.end_batch)
         if self._leaks is not None and self._flow is not None:
-            self._leaks.end_batch(at, self._flow.num_backwards)
+            self._run("held graphs", self._leaks.end_batch, at, self._flow.num_backwards)
 
     def abandon(self) -> None:
         """Forget a sampled batch that does not come to its end; safe to call again."""

@@ -18,7 +18,8 @@ class ZeroGradient(Rule[GradientSeen]):
         The gradient norm of each weight matrix or kernel. It must be exactly zero on every sampled step of at least 50
         steps or of a whole epoch. Steps on which all gradients are zero do not count: then the loss is satisfied, as a
         hinge may be. A weight in a list of like modules, others of which have a gradient, gives INFO: experts and
-        branches take turns.
+        branches take turns. So does one that the code of an installed package uses: it is not the user's to change, and
+        switches branches off by its options.
 
     Why it matters:
         The weight learns nothing. It is cut off: by dead units, by a multiplication with zero, or by a branch that the
@@ -69,5 +70,5 @@ class ZeroGradient(Rule[GradientSeen]):
                 "min_epochs": self.min_epochs,
                 "num_zero_samples": seen.num_zero_samples,
             },
-            severity=Severity.INFO if seen.has_live_twins else None,
+            severity=Severity.INFO if seen.has_live_twins or seen.is_installed else None,
         )

@@ -16,7 +16,8 @@ class NoGeneralisation(Rule[GapSeen]):
 
     What it checks:
         After three evaluations: whether the training loss is well below the loss of a constant prediction while no validation loss
-        so far has been below it. Judged where that level is known from the loss call.
+        so far has been below it. Judged where that level is known from the loss call. A validation loss that has fallen to half of
+        its first value has learned something: its targets may differ from those of training, as in a series with a trend.
 
     Why it matters:
         Overfitting first gets better on validation data, then worse. A model that has not for a moment done better than a guess has
@@ -42,13 +43,14 @@ class NoGeneralisation(Rule[GapSeen]):
 
     max_train: float = threshold(0.7, "training loss that counts as learned, as a share of chance", high=1)
     min_num_evaluations: float = threshold(3, "evaluations that must be known", low=1)
+    min_fall: float = threshold(0.5, "validation loss that shows learning, as a share of its first value", high=1)
 
     def check(self, seen: GapSeen) -> Finding | None:
         """Judge training and validation losses against chance."""
         if seen.mode != "min" or seen.chance is None or seen.chance <= 0 or len(seen.validation) < self.min_num_evaluations:
             return None
         train, best = seen.train[-1], min(seen.validation)
-        if train >= self.max_train * seen.chance or best < seen.chance:
+        if train >= self.max_train * seen.chance or best < seen.chance or best <= self.min_fall * seen.validation[0]:
             return None
         return self.finding(
             seen,

@@ -27,7 +27,8 @@ class MissingNonlinearity(Rule[StackedLayersSeen]):
 
     When it is harmless:
         When the layers between are narrower than both sides: that is a factorisation with fewer weights (LoRA, embeddings,
-        bottlenecks). It is not judged, nor are grouped and separable convolutions, transposed ones, and layers with a norm between.
+        bottlenecks). It is not judged, nor are grouped and separable convolutions, transposed ones, layers with a norm between, and
+        a second layer that makes the gates of a gated linear unit.
 
     References:
         Goodfellow et al., "Deep Learning" (MIT Press, 2016), section 6.1; Schoop et al., "UMLAUT" (CHI, 2021).
@@ -47,7 +48,7 @@ class MissingNonlinearity(Rule[StackedLayersSeen]):
         """Judge two layers in sequence."""
         narrowest = min(seen.num_in, seen.num_out)
         is_separable = len({seen.kernel, seen.kernel_before}) == 2 and set(seen.kernel) != {1} != set(seen.kernel_before)
-        if max(seen.groups, seen.groups_before) > 1 or seen.num_between < self.min_width_ratio * narrowest:
+        if seen.is_gated or max(seen.groups, seen.groups_before) > 1 or seen.num_between < self.min_width_ratio * narrowest:
             return None
         if is_separable and seen.kernel and seen.kernel_before:
             return None

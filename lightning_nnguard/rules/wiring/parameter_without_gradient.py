@@ -31,7 +31,8 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
     When it is harmless:
         For a head that is trained later on, or so rarely that 200 steps do not meet it. Experts and heads in a `ModuleList` or
         `ModuleDict` of which others have had a gradient, and the bias of a layer whose weight has had one, give INFO; so do
-        modules that run under `torch.no_grad()`, such as an encoder that is trained from a later epoch on. Parameters
+        modules that run under `torch.no_grad()`, such as an encoder that is trained from a later epoch on, and parts that the code
+        of an installed package leaves out by its options (a pooler, a second encoder). Parameters
         that something other than the optimizer moves (a teacher that is a moving average), frozen ones, and those that no
         optimizer holds are not judged.
 
@@ -57,7 +58,7 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
         whole = seen.num_epochs >= self.min_epochs and seen.num_steps >= self.min_epoch_steps
         if seen.was_moved or not (seen.num_steps >= self.min_steps or whole):
             return None
-        mild = seen.has_live_twins or seen.is_switched_off or (seen.kind == "bias" and seen.has_live_siblings)
+        mild = seen.has_live_twins or seen.is_switched_off or seen.is_installed or (seen.kind == "bias" and seen.has_live_siblings)
         limit = f"{self.min_steps:g} steps" if seen.num_steps >= self.min_steps else f"{self.min_epochs:g} whole epoch"
         return self.finding(
             seen,

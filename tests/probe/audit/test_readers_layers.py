@@ -34,6 +34,13 @@ def test_two_layers_with_nothing_but_reshaping_and_dropout_between():
     assert "self.net(x)" in pair.source
 
 
+def test_a_second_layer_that_makes_gates():
+    (pair,) = pairs(nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 8), nn.GLU()))
+    assert pair.is_gated
+    (pair,) = pairs(nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 8), nn.ReLU()))
+    assert not pair.is_gated
+
+
 @pytest.mark.parametrize(
     ("layers", "numbers"),
     [

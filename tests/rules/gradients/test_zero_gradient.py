@@ -25,6 +25,7 @@ def test_speaks_once_the_span_suffices(changes):
 
 def test_information_while_others_of_its_kind_learn():
     speaks(RULE, zero(has_live_twins=True), severity=Severity.INFO)
+    speaks(RULE, zero(is_installed=True), severity=Severity.INFO)
     speaks(RULE, zero())
 
 

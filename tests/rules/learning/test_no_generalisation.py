@@ -14,6 +14,10 @@ def test_says_both_losses_and_chance():
     assert finding.evidence["validation_min"] == 2.4
 
 
+def test_a_validation_loss_that_falls_by_less_than_half():
+    speaks(RULE, gap(**{**BAD, "validation": (8.0, 4.01, 6.0)}), "no better than chance")
+
+
 def test_validation_at_chance_is_no_better():
     speaks(RULE, gap(**{**BAD, "validation": (2.3, 2.6, 3.0)}), "no better than chance")
 
@@ -26,8 +30,9 @@ def test_validation_at_chance_is_no_better():
         {"train": (2.0, 1.0), "validation": (2.4, 2.6)},
         {"chance": None},
         {"mode": "max"},
+        {"validation": (8.0, 4.0, 6.0)},
     ],
-    ids=["overfitting", "boundary", "too few", "unknown", "accuracy"],
+    ids=["overfitting", "boundary", "too few", "unknown", "accuracy", "half of the first"],
 )
 def test_silent(changes):
     silent(RULE, gap(**{**BAD, **changes}))

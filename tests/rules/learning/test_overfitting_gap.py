@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from lightning_nnguard.finding import Severity
@@ -17,7 +19,7 @@ def test_states_both_curves_and_the_best_evaluation():
         "minimum 1",
         "at least 0.40",
         "for 3 evaluations",
-        "threshold 0.15",
+        "threshold 0.18",
         "train_loss fell from 1 to 0.3",
     )
     finding = speaks(RULE, gap(train=TRAIN, validation=VALIDATION), *words, "best evaluation 3 of 6")
@@ -46,6 +48,25 @@ def test_the_first_training_loss_counts_where_chance_is_not_known():
 def test_the_exact_share_of_the_gain_is_info():
     speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.2, 1.2, 1.2), chance=3.0), severity=Severity.INFO)
     speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.21, 1.21, 1.21), chance=3.0))
+
+
+def curve(num: int, noise: float, rise: float = 0.0) -> tuple[float, ...]:
+    """A loss that falls to 1, scatters there from the twentieth evaluation on, and rises at the end."""
+    scatter = random.Random(1)
+    return tuple(
+        1 + max(0, 20 - i) / 10 + (noise * scatter.gauss(0, 1) if i >= 20 else 0) + rise * (i > num - 15) for i in range(num)
+    )
+
+
+@pytest.mark.parametrize("num", range(20, 120, 10))
+def test_the_least_of_many_noisy_values_is_no_minimum(num: int):
+    train = tuple(2 - i / 100 for i in range(num))
+    silent(RULE, gap(train=train, validation=curve(num, 0.15), chance=None))
+
+
+def test_a_rise_beyond_the_noise_of_many_values():
+    train = tuple(2 - i / 200 for i in range(100))
+    speaks(RULE, gap(train=train, validation=curve(100, 0.05, rise=0.8), chance=None), "for 10 evaluations")
 
 
 @pytest.mark.parametrize(

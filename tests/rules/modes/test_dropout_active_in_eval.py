@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard.finding import Severity
 from lightning_nnguard.rules.modes.dropout_active_in_eval import DropoutActiveInEval
 from tests.builders import batchnorm, dropout, silent, speaks
 
@@ -19,6 +20,10 @@ def test_names_stage_rate_module_and_source(stage):
 def test_names_the_module_alone():
     finding = speaks(RULE, dropout(stage="validate"), "; encoder.2, 1 batch")
     assert "source" not in finding.evidence
+
+
+def test_only_mentions_what_samples_on_purpose():
+    speaks(RULE, dropout(stage="test", is_repeated=True), severity=Severity.INFO)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def test_names_convolutions():
         stacked_layers(**{**CONVOLUTIONS, "groups": 64}),
         stacked_layers(**{**CONVOLUTIONS, "groups_before": 64}),
         stacked_layers(**{**CONVOLUTIONS, "kernel": (1, 3), "kernel_before": (3, 1)}),
+        stacked_layers(**{**WIDE, "is_gated": True}),
     ],
-    ids=["bottleneck", "one fewer", "low rank", "depthwise", "depthwise before", "separable"],
+    ids=["bottleneck", "one fewer", "low rank", "depthwise", "depthwise before", "separable", "gates"],
 )
 def test_silent(seen):
     silent(RULE, seen)

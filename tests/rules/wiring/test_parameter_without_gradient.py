@@ -26,8 +26,13 @@ def test_says_whether_its_module_is_called():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"has_live_twins": True}, {"is_switched_off": True, "was_called": True}, {"kind": "bias", "has_live_siblings": True}],
-    ids=["expert", "switched off", "bias of a layer that works"],
+    [
+        {"has_live_twins": True},
+        {"is_switched_off": True, "was_called": True},
+        {"kind": "bias", "has_live_siblings": True},
+        {"is_installed": True},
+    ],
+    ids=["expert", "switched off", "bias of a layer that works", "installed"],
 )
 def test_only_mentions(changes):
     speaks(RULE, absent_gradient(num_steps=200, **changes), severity=Severity.INFO)

@@ -50,6 +50,7 @@ def stacked_layers(record: Record) -> Sequence[StackedLayersSeen]:
                 groups=layer.groups, groups_before=before.groups,
                 num_in=before.width_in * (extent_before if extent == 1 else 1), num_between=before.width_out,
                 num_out=layer.width_out * (extent if extent_before == 1 else 1),
+                is_gated={taker.function for taker in record.taken_by[call.number]} == {"glu"},
             )
         )  # fmt: skip
     return list(dict.fromkeys(seen))

@@ -1,0 +1,51 @@
+"""How dropout really ran."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_nnguard.observation import ModeSeen, Stage
+from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.forward import ForwardWatch
+from lightning_nnguard.probe.functions import ATTENTIONS, BATCH_NORMS, DROPOUTS, RECURRENT
+from lightning_nnguard.probe.modes import ModeCollector
+from lightning_nnguard.probe.ranks import Ranks
+
+AT = At(step=0, epoch=0, batch_index=0)
+
+
+def seen(model: nn.Module, *inputs: object, stage: Stage = "validate", times: int = 1) -> list[ModeSeen]:
+    collector = ModeCollector(model, ranks=Ranks(), device=torch.device("cpu"), optimized=set)
+    collector.stage = stage
+    listeners = {
+        function: (name, listener)
+        for functions, listener in (
+            (DROPOUTS, collector.on_dropout), (ATTENTIONS, collector.on_attention), (RECURRENT, collector.on_recurrent),
+            (BATCH_NORMS, collector.on_batch_norm),
+        )
+        for function, name in functions.items()
+    }  # fmt: skip
+    watch = ForwardWatch(model, activations=None, listeners=listeners, on_error=lambda error: pytest.fail(repr(error)))
+    watch.look()
+    watch.attach_functions(None, uncompiled=False)
+    for _ in range(times):
+        model(*inputs)
+    watch.detach()
+    return list(collector.merge(AT))
+
+
+@pytest.mark.parametrize("as_list", [False, True], ids=["tuple", "list"])
+@pytest.mark.parametrize(("rate", "training"), [(0.0, True), (0.3, True), (0.3, False)])
+def test_recurrent_dropout_whatever_holds_the_states(rate: float, training: bool, as_list: bool) -> None:
+    model = nn.Sequential(nn.LSTM(4, 5, num_layers=2, dropout=rate)).train(training)
+    states = (torch.zeros(2, 3, 5), torch.zeros(2, 3, 5))
+    found = seen(model[0], torch.randn(6, 3, 4), list(states) if as_list else states)
+    assert [(each.rate, each.training) for each in found] == ([(rate, training)] if rate else [])
+
+
+@pytest.mark.parametrize(("stage", "times", "is_repeated"), [("test", 9, False), ("test", 10, True), ("train", 10, False)])
+def test_dropout_that_samples_runs_many_times_in_a_batch(stage: Stage, times: int, is_repeated: bool) -> None:
+    (found,) = seen(nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.2)), torch.randn(3, 4), stage=stage, times=times)
+    assert (found.training, found.is_repeated) == (True, is_repeated)
