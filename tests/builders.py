@@ -32,6 +32,7 @@ from lightning_nnguard.observation import (
     HeldGraphsSeen,
     InitialProfileSeen,
     InputShiftSeen,
+    LabelShiftSeen,
     LabelsSeen,
     LayerInputSeen,
     LoadSeen,
@@ -58,13 +59,16 @@ from lightning_nnguard.observation import (
     RandomEvaluationSeen,
     RateSeen,
     RepeatedBatchSeen,
+    ReshapedClassesSeen,
     RunningStatisticsSeen,
+    SamplerSeen,
     ScalerSeen,
     ScheduleSeen,
     Seen,
     SoftmaxSeen,
     StackedLayersSeen,
     SymmetrySeen,
+    TimeAxisSeen,
     UnregisteredParameterSeen,
     UpdateProfileSeen,
     UpdateSeen,
@@ -404,6 +408,11 @@ def labels(**changes: Any) -> LabelsSeen:
     return replace(LabelsSeen(where="batch[1]", step=1200, epoch=2), **changes)
 
 
+def label_shift(**changes: Any) -> LabelShiftSeen:
+    """Build the labels of a random split of 1250 labels of ten classes."""
+    return replace(LabelShiftSeen(where="batch[1]", step=1200, epoch=2), **changes)
+
+
 def input_shift(**changes: Any) -> InputShiftSeen:
     """Build a validation set that was prepared like the training set."""
     return replace(InputShiftSeen(where="net.0", step=1200, epoch=2), **changes)
@@ -545,6 +554,33 @@ def overlap(**changes: Any) -> OverlapSeen:
     return replace(seen, **changes)
 
 
+def sampler(**changes: Any) -> SamplerSeen:
+    """Build a sampler with a weight for each of a thousand samples."""
+    seen = SamplerSeen(
+        where="train_dataloader", step=0, epoch=0, kind="WeightedRandomSampler", num_samples=1000, num_weights=1000, highest=999
+    )
+    return replace(seen, **changes)
+
+
+def time_axis(**changes: Any) -> TimeAxisSeen:
+    """Build an LSTM that takes its time from dimension 0, on an input whose batch is in dimension 1."""
+    seen = TimeAxisSeen(
+        where="rnn", step=0, epoch=0, function="lstm", source="net.py:12, `self.rnn(x)`", shape=(20, 64, 8), is_batch=False,
+        target_shapes=((64,),),
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
+def reshaped_classes(**changes: Any) -> ReshapedClassesSeen:
+    """Build logits of (batch, time, classes) that were flattened to (samples, classes)."""
+    seen = ReshapedClassesSeen(
+        step=0, epoch=0, function="cross_entropy", source="train.py:48, `F.cross_entropy(x, y)`",
+        reshaped_by="train.py:47, `x.view(-1, 10)`", layer="linear", layer_path="head", shape_before=(8, 5, 10), channel_dim=2,
+        shape=(40, 10),
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
 def validation_change(**changes: Any) -> ValidationChangeSeen:
     """Build two validations on the same bytes."""
     return replace(ValidationChangeSeen(where="val_dataloader", step=99, epoch=1, num_samples=500, num_changed=0), **changes)
@@ -592,6 +628,9 @@ def healthy() -> list[Seen]:
         metric(stage="test"),
         load(),
         monitor(),
+        sampler(),
+        time_axis(),
+        reshaped_classes(),
         monitor(where="val_acc", mode="max"),
         initial_profile(),
         unregistered_parameter(),
@@ -608,6 +647,7 @@ def healthy() -> list[Seen]:
         padding(),
         constant_input(),
         labels(),
+        label_shift(),
         input_shift(),
         loss(),
         loss(chance=None, loss_name=""),

@@ -44,9 +44,13 @@ def loading_of(trainer: Trainer) -> Loading:
         num_workers=alone.num_workers if alone is not None and getattr(alone, "in_order", True) else 0,
         replaces=any(_asked(_replaces, each, False) for each in train),
         sampler=next((name for name in shufflers if name), ""),
+        is_even=len(train) == 1 and _asked(_is_even, train[0], False),
         generator=_asked(_copied_generator, alone, ""),
         validation=tuple(
-            ValidationLoader(name=name, is_fixed=not may_change and _asked(_is_fixed, each, False)) for name, each in named.items()
+            ValidationLoader(
+                name=name, is_fixed=not may_change and _asked(_is_fixed, each, False), num_batches=_asked(_num_batches, each, None)
+            )
+            for name, each in named.items()
         ),
         overlaps=tuple(_overlaps(train, named)),
     )
@@ -103,6 +107,20 @@ def _is_fixed(loader: object) -> bool:
     if isinstance(sampler, DistributedSampler):
         return not sampler.shuffle and getattr(sampler.dataset, "_sampler", None) is None
     return type(sampler) is SequentialSampler
+
+
+def _is_even(loader: object) -> bool:
+    """Return whether a loader goes through the items that it chooses from evenly."""
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return False
+    sampler = sampler_of(loader)
+    if isinstance(sampler, DistributedSampler):
+        sampler = getattr(sampler.dataset, "_sampler", None) or SequentialSampler(())  # Lightning's wrapper of the user's own
+    return type(sampler) in {SequentialSampler, RandomSampler, SubsetRandomSampler}
+
+
+def _num_batches(loader: object) -> int | None:
+    return len(loader) if isinstance(loader, DataLoader) else None
 
 
 def _copied_generator(loader: object) -> str:

@@ -18,13 +18,15 @@ from lightning_nnguard.callbacks.monitors import monitors_of
 from lightning_nnguard.callbacks.optimization import OptimizationFacts
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.callbacks.record import Record
+from lightning_nnguard.callbacks.samplers import samplers_of
 from lightning_nnguard.callbacks.start import run_start
 from lightning_nnguard.callbacks.trainer_view import TrainerView
 from lightning_nnguard.monitor import Monitor
-from lightning_nnguard.observation import MonitorSeen, PictureSeen, Seen, Stage
+from lightning_nnguard.observation import MonitorSeen, PictureSeen, SamplerSeen, Seen, Stage
 from lightning_nnguard.panels.layout import layout
 from lightning_nnguard.panels.panel import Panel
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.data.labels import KINDS as LABELS
 from lightning_nnguard.probe.inventory.inventory import INVENTORY, Inventory
 from lightning_nnguard.probe.inventory.loading import LoadWatch
 from lightning_nnguard.probe.nonfinite import BatchKept
@@ -146,7 +148,8 @@ class GuardRun:
         self._begin_step = self._view.at().step
         set_up = self._optimization.start(self._view.at())
         if self._inventory is not None:
-            self._inventory.tell(set_up)
+            draws = samplers_of(self._trainer, self._view.at()) if SamplerSeen in self.monitor.wanted else ()
+            self._inventory.tell([*set_up, *draws])
         if self._options.write_lines and self._ranks.rank == 0:
             try:
                 self.monitor.begin(run_start(self._trainer, self._module, self._options.policy))
@@ -155,7 +158,7 @@ class GuardRun:
 
     def _learn_loading(self) -> Loading | None:
         """Return what is known of the loaders, when somebody asks for it; all ranks judge by what rank zero knows."""
-        if not self.monitor.wanted & SAMPLES:
+        if not self.monitor.wanted & (SAMPLES | LABELS):
             return None
         own: list[Loading] = []
         try:

@@ -7,8 +7,16 @@ holds everything a rule needs, history included, because rules remember nothing.
 
 from lightning_nnguard.observation.activation import ActivationProfileSeen, ActivationSeen, DeadUnitsSeen, InitialProfileSeen
 from lightning_nnguard.observation.attention import AttentionSeen
+from lightning_nnguard.observation.axes import ReshapedClassesSeen, SamplerSeen, TimeAxisSeen
 from lightning_nnguard.observation.broadcast import BroadcastSeen
-from lightning_nnguard.observation.data import ConstantInputSeen, InputShiftSeen, LabelsSeen, LayerInputSeen, PaddingSeen
+from lightning_nnguard.observation.data import (
+    ConstantInputSeen,
+    InputShiftSeen,
+    LabelShiftSeen,
+    LabelsSeen,
+    LayerInputSeen,
+    PaddingSeen,
+)
 from lightning_nnguard.observation.evaluation import ModeLossSeen, RandomEvaluationSeen, RunningStatisticsSeen
 from lightning_nnguard.observation.flow import ClearingSeen, NoStepSeen
 from lightning_nnguard.observation.gradient import AbsentGradientSeen, GradientNormSeen, GradientProfileSeen, GradientSeen
@@ -78,6 +86,7 @@ __all__ = [
     "HistogramSeen",
     "InitialProfileSeen",
     "InputShiftSeen",
+    "LabelShiftSeen",
     "LabelsSeen",
     "LayerInputSeen",
     "LoadSeen",
@@ -106,7 +115,9 @@ __all__ = [
     "RandomEvaluationSeen",
     "RateSeen",
     "RepeatedBatchSeen",
+    "ReshapedClassesSeen",
     "RunningStatisticsSeen",
+    "SamplerSeen",
     "ScalerSeen",
     "ScheduleSeen",
     "Seen",
@@ -115,6 +126,7 @@ __all__ = [
     "StackedLayersSeen",
     "Stage",
     "SymmetrySeen",
+    "TimeAxisSeen",
     "Trains",
     "UnregisteredParameterSeen",
     "UpdateProfileSeen",

@@ -59,6 +59,12 @@ class PaddingSeen(Seen):
         length: Positions of a sequence.
         num_tokens: Different tokens among them.
         vocabulary: Rows of the embedding.
+        inner_fraction: Share of the other positions that hold the token, too; 0 when there are none.
+        loss: "cross_entropy at train.py:48, `F.cross_entropy(logits, y)`": the trained loss over classes that has a target for each
+            position of the sequences (or for all but one of each sequence), takes their mean or sum, and was given no weights; ""
+            when there is none.
+        loss_target: The target that most of the padded positions have in that loss.
+        counted_fraction: Share of the padded positions that have that target, when the loss does not ignore it; else 0.
     """
 
     source: str | None = None
@@ -70,6 +76,10 @@ class PaddingSeen(Seen):
     length: int = 64
     num_tokens: int = 900
     vocabulary: int = 30_000
+    inner_fraction: float = 0.0
+    loss: str = ""
+    loss_target: int = -100
+    counted_fraction: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +138,37 @@ class LabelsSeen(Seen):
     def is_in_blocks(self) -> bool:
         """Whether batches of one class were seen, of more than one class: what a shuffled loader of large batches never gives."""
         return self.num_pure_classes > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelShiftSeen(Seen):
+    """The labels of a whole validation loader against those of training. `where` is their place, such as "batch[1]".
+
+    Training goes through its samples evenly: nothing draws some of them more often than others.
+
+    Attributes:
+        num_train: Labels of training that were counted.
+        num_validation: Labels of the validation, all ranks together.
+        num_classes: Classes that the loss is computed over.
+        distance: Total variation between the shares of the classes: the share of labels that would have to change. From 0 to 1.
+        chance: Upper bound of its expected value for a random split into so many labels.
+        unseen_fraction: Share of the validation's labels whose class training has not shown.
+        label: Class whose share differs most.
+        train_share: Its share in training.
+        validation_share: Its share in the validation.
+        is_rebalanced: Whether one of the two holds all classes about equally often, and the other one most of them.
+    """
+
+    num_train: int = 1000
+    num_validation: int = 250
+    num_classes: int = 10
+    distance: float = 0.05
+    chance: float = 0.1
+    unseen_fraction: float = 0.0
+    label: int = 3
+    train_share: float = 0.1
+    validation_share: float = 0.12
+    is_rebalanced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

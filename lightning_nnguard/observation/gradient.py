@@ -64,10 +64,12 @@ class GradientNormSeen(Seen):
     Attributes:
         norms: Norms, oldest first, this step's last; at most 100.
         steps: The steps they were taken at.
+        limit: Norm to which the Trainer clips; None when it does not.
     """
 
     norms: tuple[float, ...]
     steps: tuple[int, ...]
+    limit: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

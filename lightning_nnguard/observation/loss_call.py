@@ -50,6 +50,7 @@ class LossCallSeen(Seen):
             positions where the token differs from its neighbours count, because elsewhere the next token is a copy, too. 0 when no
             sequence of tokens of the target's size leads to the input position by position.
         num_copyable: Positions that the share is of.
+        takes_logarithms: Whether `poisson_nll_loss` takes its input for logarithms of rates (`log_input`); None for other losses.
     """
 
     stage: Stage
@@ -87,3 +88,4 @@ class LossCallSeen(Seen):
     is_target_made: bool = False
     copied_fraction: float = 0.0
     num_copyable: int = 0
+    takes_logarithms: bool | None = None

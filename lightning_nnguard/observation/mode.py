@@ -21,7 +21,9 @@ class ModeSeen(Seen):
         frozen: Whether all parameters of the module (or of the nearest enclosing module that has any) are frozen: they require no
             gradient, no optimizer holds them and nobody writes to them.
         source: "file.py:48 F.dropout": the line of user code that made the call; None when only modules are involved.
-        is_repeated: Whether it ran ten times or more in one batch of evaluation.
+        is_meant: Whether somebody seems to want that mode: in evaluation, dropout that ran ten times or more in one batch, or both
+            with and without and is off again; in training, batch norm in eval mode that has statistics, within a module in train
+            mode.
     """
 
     stage: Stage
@@ -31,4 +33,4 @@ class ModeSeen(Seen):
     tracks_statistics: bool = True
     frozen: bool = False
     source: str | None = None
-    is_repeated: bool = False
+    is_meant: bool = False

@@ -106,9 +106,10 @@ class ValidationChangeSeen(Seen):
     Attributes:
         num_samples: Samples compared.
         num_changed: Those whose bytes are not met again.
-        is_integer: Whether all their tensors are of integers or booleans, such as tokens.
+        is_drawn: Whether chance seems to belong to the task: all tensors are of integers, such as tokens, or several of
+            floating-point numbers have one shape, such as two views of an image.
     """
 
     num_samples: int
     num_changed: int
-    is_integer: bool = False
+    is_drawn: bool = False

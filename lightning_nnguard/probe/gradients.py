@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,14 +41,18 @@ class GradientCollector:
         parameters: The model's parameters.
         max_histograms: Parameters that get a histogram; 0 for none.
         has_scaler: Whether a gradient scaler is in use.
+        clip_norm: Returns the norm to which the Trainer clips; None when it does not.
 
     Attributes:
         norms: Gradient norms of the latest sampled step by parameter name; empty when one was not finite.
         total: Norm of all gradients of that step; None when there was none, or one was not finite.
     """
 
-    def __init__(self, parameters: Parameters, *, max_histograms: int, has_scaler: bool) -> None:
-        self._parameters = parameters
+    def __init__(
+        self, parameters: Parameters, *, max_histograms: int, has_scaler: bool,
+        clip_norm: Callable[[], float | None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._parameters, self._clip_norm = parameters, clip_norm
         self._all_chosen = spread(len(parameters), max_histograms)
         self._slots = {index: slot for slot, index in enumerate(self._all_chosen)}
         self._samples = torch.zeros(len(self._all_chosen), SAMPLE, dtype=torch.float32, device=parameters.device)
@@ -135,7 +139,8 @@ class GradientCollector:
             self.total = total
             self._norms.append((at.step, total))
             steps, norms = zip(*self._norms, strict=True)
-            seen += [GradientNormSeen(step=at.step, epoch=at.epoch, norms=norms, steps=steps), *self._profile(at)]
+            limit = self._clip_norm()
+            seen += [GradientNormSeen(step=at.step, epoch=at.epoch, norms=norms, steps=steps, limit=limit), *self._profile(at)]
         rest = sums[2 * num :]
         tables = rest[: chosen * NUM_BINS].reshape(chosen, NUM_BINS)
         counts, totals, total_squares = rest[chosen * NUM_BINS :].reshape(3, chosen) if chosen else ([], [], [])

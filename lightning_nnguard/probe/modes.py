@@ -33,7 +33,7 @@ class _Call:
     rate: float
     tracks_statistics: bool
     frozen: bool
-    is_repeated: bool = False
+    is_meant: bool = False
 
     @property
     def place(self) -> tuple[str, Kind, str | None]:
@@ -58,6 +58,7 @@ class ModeCollector:
         self._values = {id(each): each.detach().clone() for each in frozen}
         self._calls: dict[_Call, int] = {}
         self._counts = Counter[_Call]()
+        self._seen_batches: dict[int, int] = {}
         self._told: frozenset[_Call] = frozenset()
         self._merged: list[tuple[_Call, int | None]] = []
         self.stage: Stage = "train"
@@ -118,8 +119,14 @@ class ModeCollector:
             frozen = self.stage == "train" and self._is_frozen(module, call.where, optimized)
             if frozen and call.training and call.kind == "batchnorm" and module is not None:
                 frozen = not self._is_written(module)
-            is_repeated = self.stage != "train" and counts[call] >= _MANY_CALLS
-            result.append(replace(call, frozen=frozen, is_repeated=is_repeated))
+            if self.stage == "train" and not call.training and not frozen:
+                frozen = self._is_switched_off(module)
+            if self.stage == "train":
+                is_meant = not call.training and self._is_leaf_alone(module, call)
+            else:
+                is_off_again = call.place in both_ways and module is not None and not module.training
+                is_meant = counts[call] >= _MANY_CALLS or is_off_again
+            result.append(replace(call, frozen=frozen, is_meant=is_meant))
         return result
 
     def _is_frozen(self, module: nn.Module | None, path: str, optimized: Collection[int]) -> bool:
@@ -136,6 +143,29 @@ class ModeCollector:
             each.requires_grad or id(each) in optimized or each._version != self._versions.get(id(each), each._version)
             for each in parameters
         )
+
+    @staticmethod
+    def _is_switched_off(module: nn.Module | None) -> bool:
+        """Return whether a module's parameters were frozen, perhaps in mid-training: optimizers that hold them skip them."""
+        parameters = list(module.parameters()) if module is not None else []
+        return bool(parameters) and not any(each.requires_grad or each.grad is not None for each in parameters)
+
+    def _is_leaf_alone(self, module: nn.Module | None, call: _Call) -> bool:
+        """Return whether a batch norm that has seen data is in eval mode by itself: the module around it is in train mode."""
+        if call.kind != "batchnorm" or module is None:
+            return False
+        try:
+            around = self._model.get_submodule(call.where.rpartition(".")[0])
+        except AttributeError:
+            return False
+        seen = getattr(module, "num_batches_tracked", None)
+        return around.training and not module.training and seen is not None and self._num_seen(module, seen) > 0
+
+    def _num_seen(self, module: nn.Module, seen: Tensor) -> int:
+        """Return how many batches a batch norm had seen when first met in eval mode; read once, as that waits for the device."""
+        if id(module) not in self._seen_batches:
+            self._seen_batches[id(module)] = int(seen)
+        return self._seen_batches[id(module)]
 
     def _is_written(self, module: nn.Module) -> bool:
         """Whether a frozen module's parameters are no longer what they were; writing to `.data` leaves no other trace."""
@@ -170,7 +200,7 @@ class ModeCollector:
             ModeSeen(
                 where=call.where, step=at.step, epoch=at.epoch, rank=rank, stage=self.stage, kind=call.kind,
                 training=call.training, rate=call.rate, tracks_statistics=call.tracks_statistics, frozen=call.frozen,
-                source=call.source, is_repeated=call.is_repeated,
+                source=call.source, is_meant=call.is_meant,
             )
             for call, rank in self._merged
         ]  # fmt: skip

@@ -21,6 +21,7 @@ from lightning_nnguard.probe.batch_watch import BatchWatch
 from lightning_nnguard.probe.collector import Collector
 from lightning_nnguard.probe.data.inputs import KINDS as INPUT_KINDS
 from lightning_nnguard.probe.data.inputs import InputWatch
+from lightning_nnguard.probe.data.labels import KINDS as LABEL_KINDS
 from lightning_nnguard.probe.data.labels import LabelWatch
 from lightning_nnguard.probe.forward import Extra, ExtraListener
 from lightning_nnguard.probe.frames import Caller
@@ -68,6 +69,7 @@ class Parts:
         optimization: What the settings of the optimizers leave of a step.
         samples: Samples that come up again; it is one of `batches`, too.
         inputs: What the first layers are given; it is one of `batches`, too.
+        labels: The labels of the batches; it is one of `batches`, too.
         batches: What looks at batches, by name.
     """
 
@@ -85,6 +87,7 @@ class Parts:
     outputs: OutputWatch | None = None
     samples: SampleWatch | None = None
     inputs: InputWatch | None = None
+    labels: LabelWatch | None = None
     batches: Mapping[str, BatchWatch] = field(default_factory=dict)
 
     @property
@@ -170,7 +173,9 @@ def build_parts(
     if wanted & _ACTIVATIONS or settings.activation_histograms:
         activations = ActivationCollector(ranks=ranks, device=device, max_histograms=settings.activation_histograms)
     if (wanted & _GRADIENTS or settings.gradient_histograms) and len(parameters):
-        gradients = GradientCollector(parameters, max_histograms=settings.gradient_histograms, has_scaler=has_scaler)
+        gradients = GradientCollector(
+            parameters, max_histograms=settings.gradient_histograms, has_scaler=has_scaler, clip_norm=plan.clip_norm
+        )
     if wanted & _UPDATES and gradients is not None:
         updates = UpdateCollector(parameters, max_bytes=settings.snapshot_bytes, has_scaler=has_scaler, gradients=gradients)
     if wanted & {o.LossSeen, o.NonFiniteSeen, o.GapSeen, o.ModeLossSeen}:
@@ -186,7 +191,7 @@ def build_parts(
             model, ranks=ranks, device=device, max_bytes=settings.snapshot_bytes, context=context,
             scales=lambda: (scales.level, scales.history.first),
         )  # fmt: skip
-    if wanted & {*READERS, *INPUT_KINDS, o.LabelsSeen, o.ModelSeen}:  # others want to know where data go
+    if wanted & {*READERS, *INPUT_KINDS, *LABEL_KINDS, o.ModelSeen}:  # others want to know where data go
         audit = Audit(
             model, wanted, ranks=ranks, device=device, optimized=optimized,
             maximizes=lambda: are_maximizing(optimizers()), on_error=attempts.fail,
@@ -206,7 +211,7 @@ def build_parts(
         )
     samples = SampleWatch(ranks=ranks, device=device) if wanted & SAMPLE_KINDS else None
     labels = inputs = None
-    if o.LabelsSeen in wanted:
+    if wanted & LABEL_KINDS:
         labels = LabelWatch(feed_of, ranks=ranks, device=device)
     if wanted & INPUT_KINDS:
         inputs = InputWatch(
@@ -218,5 +223,5 @@ def build_parts(
     return Parts(
         nonfinite=nonfinite, losses=losses, activations=activations, gradients=gradients, updates=updates, modes=modes,
         audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps, optimization=optimization, outputs=outputs,
-        samples=samples, inputs=inputs, batches={name: each for name, each in watches.items() if each is not None},
+        samples=samples, inputs=inputs, labels=labels, batches={name: each for name, each in watches.items() if each is not None},
     )  # fmt: skip

@@ -86,7 +86,7 @@ class Probe:
         self._updates, self._audit, self._inventory, self._inputs = parts.updates, parts.audit, parts.inventory, parts.inputs
         self._mode_losses, self._steps, self._batches = parts.mode_losses, parts.steps, parts.batches
         self.losses, self.modes, self._optimization = parts.losses, parts.modes, parts.optimization
-        self._samples = parts.samples
+        self._samples, self._labels = parts.samples, parts.labels
         failed = self._attempts.fail
         self._forward = ForwardWatch(model, activations=parts.activations, listeners=parts.listeners(), on_error=failed)
         self._evaluations = EvaluationWatch(model, parts, self._forward, attempts=self._attempts, note=note, ranks=ranks)
@@ -114,6 +114,8 @@ class Probe:
             self._attempts.run("inventory", self._inventory.start, population)
         if self._samples is not None and loading is not None:
             self._attempts.run("samples", self._samples.know, loading)
+        if self._labels is not None and loading is not None:
+            self._attempts.run("labels", self._labels.know, loading)
         self._began = perf_counter()
         self.seconds = 0.0
 

@@ -45,7 +45,55 @@ def test_recurrent_dropout_whatever_holds_the_states(rate: float, training: bool
     assert [(each.rate, each.training) for each in found] == ([(rate, training)] if rate else [])
 
 
-@pytest.mark.parametrize(("stage", "times", "is_repeated"), [("test", 9, False), ("test", 10, True), ("train", 10, False)])
-def test_dropout_that_samples_runs_many_times_in_a_batch(stage: Stage, times: int, is_repeated: bool) -> None:
+@pytest.mark.parametrize(("stage", "times", "is_meant"), [("test", 9, False), ("test", 10, True), ("train", 10, False)])
+def test_dropout_that_samples_runs_many_times_in_a_batch(stage: Stage, times: int, is_meant: bool) -> None:
     (found,) = seen(nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.2)), torch.randn(3, 4), stage=stage, times=times)
-    assert (found.training, found.is_repeated) == (True, is_repeated)
+    assert (found.training, found.is_meant) == (True, is_meant)
+
+
+def in_training(model: nn.Module, *inputs: object) -> list[ModeSeen]:
+    return [each for each in seen(model, *inputs, stage="train") if not each.training]
+
+
+def test_what_is_frozen_in_mid_training_is_frozen() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    collector = ModeCollector(
+        model, ranks=Ranks(), device=torch.device("cpu"), optimized=lambda: {id(p) for p in model.parameters()}
+    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    model(torch.randn(8, 4)).square().sum().backward()
+    optimizer.step()
+    model[1].eval()
+    assert not collector._is_switched_off(model[1])
+    model.requires_grad_(False)
+    optimizer.zero_grad()
+    assert collector._is_switched_off(model[1])
+
+
+def test_batch_norm_that_was_put_into_eval_mode_by_itself() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    model[1].eval()
+    (fresh,) = in_training(model, torch.randn(8, 4))
+    assert not fresh.is_meant  # its statistics are 0 and 1
+    model.train()(torch.randn(8, 4))
+    model[1].eval()
+    (found,) = in_training(model, torch.randn(8, 4))
+    assert found.is_meant
+    (whole,) = in_training(model.eval(), torch.randn(8, 4))
+    assert not whole.is_meant
+
+
+def test_dropout_with_and_without_in_one_batch() -> None:
+    class Both(nn.Module):
+        def __init__(self, *, resets: bool) -> None:
+            super().__init__()
+            self.drop, self.resets = nn.Dropout(0.3), resets
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            clean = self.drop.eval()(x)
+            noisy: torch.Tensor = clean + self.drop.train()(x)
+            self.drop.train(not self.resets)
+            return noisy
+
+    assert [each.is_meant for each in seen(Both(resets=True), torch.randn(3, 4)) if each.training] == [True]
+    assert [each.is_meant for each in seen(Both(resets=False), torch.randn(3, 4)) if each.training] == [False]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from benchmarks.faults.planted import (
     activations,
+    axes,
     collapse,
     contract,
     contract_images,
     contract_sequences,
     contract_tables,
+    counting,
     evaluation,
     flow,
     inputs,
@@ -21,6 +23,7 @@ from benchmarks.faults.planted import (
     rates,
     samples,
     schedules,
+    sorted_splits,
     splits,
     variants,
 )
@@ -29,6 +32,7 @@ FAULTS = (
     *activations.FAULTS,
     *inputs.FAULTS,
     *splits.FAULTS,
+    *sorted_splits.FAULTS,
     *collapse.FAULTS,
     *rates.FAULTS,
     *schedules.FAULTS,
@@ -41,9 +45,11 @@ FAULTS = (
     *contract_sequences.FAULTS,
     *contract_images.FAULTS,
     *contract_tables.FAULTS,
+    *counting.FAULTS,
     *evaluation.FAULTS,
     *inventory.FAULTS,
     *flow.FAULTS,
     *learning.FAULTS,
     *layers.FAULTS,
+    *axes.FAULTS,
 )

@@ -239,7 +239,7 @@ FAULTS = (
     ),
     Fault(make=widened_by_plain_copies, fixed=widened_by_noisy_copies, code="NNG309", before=300, where="net.0.weight"),
     Fault(make=filters_repeated_for_more_channels, fixed=filters_all_drawn_at_random, code="NNG309", before=300),
-    Fault(make=validation_scaled_twice, fixed=validation_scaled_like_training, code="NNG711", before=500),
+    Fault(make=validation_scaled_twice, fixed=validation_scaled_like_training, code="NNG110", before=260),
     Fault(
         make=positives_weighted_a_hundredfold, fixed=positives_weighted_like_negatives, code="NNG711", before=400,
         stratum="hyper-parameter",

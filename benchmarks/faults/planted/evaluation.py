@@ -145,6 +145,30 @@ def standardised_always() -> Program:
     return _on_raw_digits(always=True)
 
 
+class _Reversed(nn.Module):
+    """Reads its features from behind.
+
+    Args:
+        always: Whether it does so in evaluation, too; without, a fault.
+    """
+
+    def __init__(self, *, always: bool) -> None:
+        super().__init__()
+        self.first, self.head, self.always = nn.Linear(64, 64), nn.Linear(64, 10), always
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = F.relu(self.first(x))
+        return self.head(features.flip(1) if self.training or self.always else features)  # type: ignore[no-any-return]
+
+
+def features_reversed_in_training_only() -> Program:
+    return _on_digits(_Reversed(always=False), epochs=11)
+
+
+def features_reversed_always() -> Program:
+    return _on_digits(_Reversed(always=True), epochs=11)
+
+
 FAULTS = (
     Fault(make=noise_in_evaluation, fixed=noise_in_training, code="NNG605", before=1, line="torch.randn_like(x)"),
     Fault(make=masks_in_evaluation, fixed=masks_in_training, code="NNG605", before=1, line="torch.bernoulli("),
@@ -155,5 +179,6 @@ FAULTS = (
         make=statistics_reset_before_validation, fixed=statistics_kept_for_validation, code="NNG606", before=138,
         where="net.norm2", line="self.norm2(",
     ),
-    Fault(make=standardised_in_training_only, fixed=standardised_always, code="NNG607", before=250),
+    Fault(make=standardised_in_training_only, fixed=standardised_always, code="NNG110", before=70, where="net.net.0"),
+    Fault(make=features_reversed_in_training_only, fixed=features_reversed_always, code="NNG607", before=250),
 )  # fmt: skip

@@ -198,5 +198,8 @@ FAULTS = (
     Fault(make=one_mislabelled_batch, fixed=no_mislabelled_batch, code="NNG705", before=370),
     Fault(make=memorised_noise, fixed=noise_that_cannot_be_memorised, code="NNG707", before=300, where="loss"),
     Fault(make=line_through_noise, fixed=line_through_points, code="NNG708", before=601, where="loss"),
-    Fault(make=validation_of_easy_classes, fixed=validation_of_all_classes, code="NNG709", before=185, where="loss"),
+    Fault(
+        make=validation_of_easy_classes, fixed=validation_of_all_classes, code="NNG709", before=185, where="loss",
+        others=("NNG121",),
+    ),
 )  # fmt: skip

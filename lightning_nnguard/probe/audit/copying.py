@@ -37,6 +37,17 @@ def copied(source: Value, fact: LossFact) -> Copied:
     return max((_share(each.tokens, fact) for each in sequences), default=Copied(0.0, 0))
 
 
+def leads_to(fact: TokenFact, source: Value, kept: set[int]) -> bool:
+    """Return whether the sequences that an embedding was given lead to a value position by position.
+
+    Args:
+        fact: What was measured of the embedding.
+        source: The value, such as the input of a loss.
+        kept: Sizes of which each value on the way must have one in its shape.
+    """
+    return any(each is fact for each in _facts(source, kept))
+
+
 def _share(tokens: tuple[int, ...], fact: LossFact) -> Copied:
     """Return the share over the positions whose token differs from its neighbours: elsewhere the next token is a copy, too."""
     middle = range(1, len(tokens) - 1)

@@ -57,7 +57,8 @@ class Feed:
             nothing else in the whole batch.
         is_complete: Whether these are all that take the batch in: no call outside of a layer does, such as `F.linear`.
         targets: The tensors of the batch that targets of the trained loss are made of.
-        labels: The labels of the first trained loss over classes that has some; None when there is none.
+        labels: The labels of the first trained loss over classes that has some, in an evaluation of the first loss that has; None
+            when there is none.
     """
 
     layers: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -92,12 +93,13 @@ def feed(record: Record) -> Feed:
         if _is_layer(each.call) and each.call.where not in mixed:
             layers[each.call.where] = layers.get(each.call.where, frozenset()) | each.paths
     paths = _paths(record)
-    losses = [call for call in record.calls if call.function in LOSSES and call.number in record.trained]
+    called = [call for call in record.calls if call.function in LOSSES]
+    losses = [call for call in called if call.number in record.trained]
     targets = [value for call in losses if isinstance(value := call.argument(1, "target"), Value)]
     return Feed(
         layers=layers, is_complete=record.is_whole and all(each.call.where in layers for each in taken),
         targets=frozenset().union(*(_of(value, paths) or frozenset() for value in targets)),
-        labels=next(_labels(record, losses), None),
+        labels=next(_labels(record, losses if record.stage == "train" else called), None),
     )  # fmt: skip
 
 

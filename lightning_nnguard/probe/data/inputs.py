@@ -27,7 +27,7 @@ _FIRST_TELLING = 5
 #: Validations that are compared with training, the second one to be sure.
 _MAX_VALIDATIONS = 3
 #: Samples of training that a comparison needs.
-_MIN_SAMPLES = 500
+_MIN_SAMPLES = 100
 #: Layers that are looked at: a model of many branches has as many first layers.
 _MAX_LAYERS = 8
 

@@ -1,20 +1,27 @@
-"""The labels of the training batches: how often each class occurs, and how many batches hold a single one."""
+"""The labels of the batches: how often each class occurs, and how many batches of training hold a single one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_nnguard.observation import LabelsSeen, Seen, Stage
+from lightning_nnguard.observation import LabelShiftSeen, LabelsSeen, Seen, Stage
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.audit.feed import Feed, Labels
 from lightning_nnguard.probe.batches import tensor_at
 from lightning_nnguard.probe.collector import Numbers
+from lightning_nnguard.probe.data.label_shift import ValidationLabels, label_shift
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.samples.loading import Loading
 
+#: Kinds of observation that come from here.
+KINDS: frozenset[type[Seen]] = frozenset({LabelsSeen, LabelShiftSeen})
+#: Labels of shuffled training samples that a comparison needs before the first epoch is over.
+_MANY = 1000
 #: Batches that are all looked at; later ones only on sampled steps of the first epoch.
 _FIRST_BATCHES = 200
 #: Batches after which the labels are told for the first time, and then whenever there are twice as many.
@@ -72,9 +79,16 @@ class LabelWatch:
         self._counts = self._pure = torch.zeros(0)
         self._first: At | None = None
         self._last_index = 0
-        self._num_taken = self._num_batches = 0
+        self._num_taken = self._num_batches = self._num_labels = 0
         self._next = _FIRST_TELLING
+        self._loading = Loading()
+        self._validation: ValidationLabels | None = None
+        self._is_compared = False
         self._is_epoch_over = self._is_epoch_told = False
+
+    def know(self, loading: Loading) -> None:
+        """Take what is known of the loaders when the data has been set up."""
+        self._loading = loading
 
     def start_batch(self, batch: object, at: At, *, sampled: bool) -> None:
         """Take a batch of training."""
@@ -108,6 +122,7 @@ class LabelWatch:
         assert self._labels is not None
         num_classes, ignored = self._labels.num_classes, self._labels.ignore_index
         target = target.to(self._device)
+        self._num_labels += len(target)
         is_valid = (target >= 0) & (target < num_classes)
         if ignored is not None:
             is_valid &= target != ignored
@@ -163,20 +178,52 @@ class LabelWatch:
         return [
             _Totals(
                 labels=self._labels, counts=tuple(self._counts.tolist()), num_batches=self._num_batches, num_pure=num_pure,
-                low=low, high=high,
-                is_epoch_seen=self._is_epoch_over and self._first.batch_index <= max(1, _START * self._last_index),
+                low=low, high=high, is_epoch_seen=self._is_epoch_seen,
             )
         ]  # fmt: skip
+
+    @property
+    def _is_epoch_seen(self) -> bool:
+        return self._is_epoch_over and self._first is not None and self._first.batch_index <= max(1, _START * self._last_index)
 
     # -- evaluation ----------------------------------------------------------------------------------------------------------
 
     def start_evaluation_batch(self, stage: Stage, batch: object, at: At, loader: int) -> None:
-        """Take a batch of an evaluation: its labels are not counted."""
+        """Take a batch of an evaluation; the first validation loader is compared, once, when all of it is seen."""
+        if stage != "validate" or loader or self._is_compared:
+            return
+        if at.batch_index == 0:
+            self._validation = self._validation_labels()
+        if self._validation is not None:
+            self._validation.take(batch)
+
+    def _validation_labels(self) -> ValidationLabels | None:
+        """Return what counts the labels of a validation; None when they are not comparable, or not yet."""
+        loading, feed = self._loading, self._feed("validate")
+        is_fixed = bool(loading.validation) and loading.validation[0].is_fixed and not loading.is_rehearsal
+        if self._labels is None or feed is None or feed.labels != self._labels or not is_fixed or not loading.is_even:
+            return None
+        return ValidationLabels(labels=self._labels, device=self._device) if self._knows_training else None
+
+    @property
+    def _knows_training(self) -> bool:
+        """Whether the counts stand for all of training: some of them do when it is shuffled, else nearly all must be there."""
+        if self._loading.sampler:
+            return self._is_epoch_seen or self._num_labels >= _MANY
+        is_whole = self._first is not None and self._first.batch_index <= _START * self._last_index
+        return self._is_epoch_seen and is_whole and self._last_index < _FIRST_BATCHES
 
     def end_evaluation(self, stage: Stage, at: At) -> object:
-        """End an evaluation."""
-        return None
+        """End an evaluation and return the labels of training and of the whole loader; None when not all of it was seen."""
+        counted, self._validation = self._validation, None
+        if stage != "validate" or counted is None or counted.num_batches != self._loading.validation[0].num_batches:
+            return None
+        return self._counts.tolist(), counted.counts.tolist()
 
-    def read_evaluation(self, stage: Stage, at: At, parts: Sequence[object]) -> Sequence[Seen]:
-        """Return what an evaluation showed: nothing."""
-        return ()
+    def read_evaluation(self, stage: Stage, at: At, parts: Sequence[Any]) -> Sequence[Seen]:
+        """Return how the labels of a validation differ from those of training, all ranks together."""
+        if self._labels is None or not parts or any(part is None for part in parts):
+            return ()
+        train, validation = ([sum(each) for each in zip(*side, strict=True)] for side in zip(*parts, strict=True))
+        self._is_compared = True
+        return label_shift(self._labels, train, validation, at)

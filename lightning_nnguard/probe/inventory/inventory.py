@@ -18,6 +18,7 @@ from lightning_nnguard.observation import (
     OptimizerSeen,
     OptimizerSettingSeen,
     ParameterSeen,
+    SamplerSeen,
     ScheduleSeen,
     Seen,
     Stage,
@@ -35,7 +36,7 @@ from lightning_nnguard.probe.rare import RareCollector
 
 #: Kinds of observation that the inventory makes or passes on.
 INVENTORY = frozenset(
-    {ParameterSeen, OptimizerSeen, ModelSeen, MetricSeen, LoadSeen, MonitorSeen, OptimizerSettingSeen, ScheduleSeen}
+    {ParameterSeen, OptimizerSeen, ModelSeen, MetricSeen, LoadSeen, MonitorSeen, OptimizerSettingSeen, SamplerSeen, ScheduleSeen}
 )
 _OF_PARAMETERS = frozenset({ParameterSeen, OptimizerSeen, ModelSeen})
 #: Sampled steps of an epoch on which the inventory is taken: on the first one a learning rate may still be 0.
@@ -185,6 +186,8 @@ class Inventory(RareCollector):
     def _size(self) -> ModelSeen:
         targets, samples = self._targets_per_sample(), self._population
         num_targets = targets * samples if targets is not None and samples is not None else None
+        if num_targets is not None and num_targets < 1:
+            num_targets = None  # what the loader counts is no sample: one graph, one file
         return model_seen(self._model, self._optimizers(), self._at, num_targets=num_targets, is_fine_tuned=self._is_fine_tuned)
 
     # -- evaluation ----------------------------------------------------------------------------------------------------------

@@ -26,12 +26,13 @@ class BatchDigests(NamedTuple):
         digests: shape (1 + samples,), int64, on the batch's device: that of the batch, then those of its samples.
         are_samples: Whether all tensors of the batch have the samples in their first dimension. If not, as in batches of graphs,
             the first dimension of the longest tensor stands in for them.
-        is_integer: Whether no tensor is of floating-point or complex numbers.
+        is_drawn: Whether chance seems to belong to the task: no tensor is of floating-point or complex numbers, as with masked
+            tokens, or two of floating-point numbers have one shape, as two views of an image have, or a noisy and a clean one.
     """
 
     digests: Tensor
     are_samples: bool
-    is_integer: bool
+    is_drawn: bool
 
 
 def digest_batch(batch: object, device: torch.device) -> BatchDigests | None:
@@ -59,8 +60,9 @@ def digest_batch(batch: object, device: torch.device) -> BatchDigests | None:
         else:
             samples = sample_digests(max(own, key=len))
             whole = batch_digest(torch.stack([batch_digest(sample_digests(each)) for each in own]))
-        is_integer = not any(each.is_floating_point() or each.is_complex() for each in own)
-        return BatchDigests(torch.cat([whole.reshape(1), samples]), are_samples, is_integer)
+        shapes = [each.shape for each in own if each.is_floating_point() or each.is_complex()]
+        is_drawn = not shapes or any(shapes.count(shape) > 1 and len(shape) > 1 for shape in shapes)
+        return BatchDigests(torch.cat([whole.reshape(1), samples]), are_samples, is_drawn)
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -15,10 +15,12 @@ class ValidationLoader:
     Attributes:
         name: Its name, such as "val_dataloader".
         is_fixed: Whether it goes through the same items of a map-style data set, in the same order, in every validation.
+        num_batches: Its batches on this rank; None when unknown.
     """
 
     name: str
     is_fixed: bool = False
+    num_batches: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Loading:
         num_workers: Worker processes of the training loader that deliver in turns; 0 when unknown, or with several loaders.
         replaces: Whether the training sampler draws with replacement.
         sampler: Class of the training sampler, when it was asked to shuffle; "" when none was.
+        is_even: Whether there is one training loader, over a map-style data set, that draws no sample more often than others.
         generator: Generator that is copied to each worker; see `WorkerSamplesSeen`.
         validation: The validation loaders, in their order.
         overlaps: What is known of samples shared by training and validation from the data sets themselves.
@@ -47,6 +50,7 @@ class Loading:
     num_workers: int = 0
     replaces: bool = False
     sampler: str = ""
+    is_even: bool = False
     generator: str = ""
     validation: Sequence[ValidationLoader] = ()
     overlaps: Sequence[OverlapSeen] = ()

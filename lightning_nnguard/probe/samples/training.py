@@ -25,7 +25,7 @@ class ReadBatch(NamedTuple):
         digest: Digest of the batch.
         samples: shape (samples,): digests of its samples.
         are_samples: See `BatchDigests`.
-        is_integer: See `BatchDigests`.
+        is_drawn: See `BatchDigests`.
     """
 
     number: int
@@ -33,7 +33,7 @@ class ReadBatch(NamedTuple):
     digest: int
     samples: Digests
     are_samples: bool
-    is_integer: bool
+    is_drawn: bool
 
 
 class Repeats:

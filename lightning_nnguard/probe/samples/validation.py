@@ -27,13 +27,13 @@ class Pass(NamedTuple):
 
     Attributes:
         kept: Its samples.
-        is_integer: Whether no tensor is of floating-point numbers.
+        is_drawn: See `BatchDigests`.
         num_batches: Its batches.
         are_samples: Whether the batches say what a sample is.
     """
 
     kept: Thinned
-    is_integer: bool
+    is_drawn: bool
     num_batches: int
     are_samples: bool
 
@@ -83,9 +83,7 @@ class Validations:
             kept = Kept()
             digests: list[Tensor] = [each.digests[1:] for each in batches]
             kept.add(torch.cat(digests).cpu().numpy())
-            now = Pass(
-                kept.take(), all(each.is_integer for each in batches), len(batches), all(each.are_samples for each in batches)
-            )
+            now = Pass(kept.take(), all(each.is_drawn for each in batches), len(batches), all(each.are_samples for each in batches))
             ended[loader] = now, self._passes.get(loader)
             self._passes[loader] = now
         self._num += bool(waiting) and not is_rehearsal
@@ -104,7 +102,7 @@ def change(now: Pass, before: Pass | None) -> tuple[int, int, bool] | None:
     short, long = (before, now) if before.num_batches <= now.num_batches else (now, before)
     level = max(short.kept.level, long.kept.level)
     own, others = at_level(short.kept, level).digests, at_level(long.kept, level).digests
-    return len(own), int((~np.isin(own, others)).sum()), now.is_integer
+    return len(own), int((~np.isin(own, others)).sum()), now.is_drawn
 
 
 def changes_seen(parts: Sequence[Part], loading: Loading, at: At) -> list[Seen]:
@@ -113,11 +111,11 @@ def changes_seen(parts: Sequence[Part], loading: Loading, at: At) -> list[Seen]:
     for number, loader in enumerate(loading.validation):
         found = [part.changes[number] for part in parts if number in part.changes]
         if found and loader.is_fixed:
-            compared, changed, is_integer = (sum(column) for column in zip(*found, strict=True))
+            compared, changed, is_drawn = (sum(column) for column in zip(*found, strict=True))
             seen.append(
                 ValidationChangeSeen(
                     where=loader.name, step=at.step, epoch=at.epoch, num_samples=compared, num_changed=changed,
-                    is_integer=is_integer == len(found),
+                    is_drawn=is_drawn == len(found),
                 )
             )  # fmt: skip
     return seen

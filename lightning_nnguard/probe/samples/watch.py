@@ -128,7 +128,7 @@ class SampleWatch(RareCollector):
         starts = np.cumsum([0, *(len(each.digests.digests) for each in waiting)])
         for each, start, end in zip(waiting, starts, starts[1:], strict=False):
             digest, samples = int(numbers[start]), numbers[start + 1 : end].copy()
-            batch = ReadBatch(each.number, each.at, digest, samples, each.digests.are_samples, each.digests.is_integer)
+            batch = ReadBatch(each.number, each.at, digest, samples, each.digests.are_samples, each.digests.is_drawn)
             self._take(batch, self._loading)
         self._untold += self._repeats.told(self._loading)
         self._untold += self._orders.told(self._loading)

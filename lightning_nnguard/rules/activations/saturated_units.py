@@ -41,7 +41,7 @@ class SaturatedUnits(Rule[ActivationSeen]):
     fix: ClassVar[str] = "scale the input, use Xavier initialisation, normalise before the function, or lower the learning rate"
     patience: ClassVar[int] = 2
     gated: ClassVar[bool] = True
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG212", "NNG303", "NNG706"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG208", "NNG212", "NNG303", "NNG706"})
 
     max_saturated_fraction: float = threshold(0.5, "largest healthy share of outputs near the bounds", high=1.0)
 

@@ -29,8 +29,9 @@ class RandomValidationData(Rule[ValidationChangeSeen]):
     When it is harmless:
         Where the task itself is random and noise or masks belong to the input, as in denoising, diffusion and negative sampling;
         even there the same draw in each validation makes its values comparable. It is INFO where all tensors are of integers, such
-        as masked tokens. Streams, shuffled loaders and `reload_dataloaders_every_n_epochs` are not judged. Decoders on an
-        accelerator may return other last digits for the same file.
+        as masked tokens, and where a sample has several tensors of one shape: two views, or a noisy and a clean one. Streams,
+        shuffled loaders and `reload_dataloaders_every_n_epochs` are not judged. Decoders on an accelerator may return other last
+        digits for the same file.
 
     References:
         PyTorch's documentation, "Reproducibility"; measured: the bytes of a sample without chance never differ.
@@ -58,5 +59,5 @@ class RandomValidationData(Rule[ValidationChangeSeen]):
                 "changed_fraction": changed, "max_changed_fraction": self.max_changed_fraction, "num_samples": seen.num_samples,
                 "num_changed": seen.num_changed,
             },
-            severity=Severity.INFO if seen.is_integer else self.severity,
+            severity=Severity.INFO if seen.is_drawn else self.severity,
         )  # fmt: skip

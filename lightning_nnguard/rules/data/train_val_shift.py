@@ -53,11 +53,13 @@ class TrainValShift(Rule[InputShiftSeen]):
     max_quiet_shift: float = threshold(3.0, "the same distance, up to which it is only mentioned")
     max_std_ratio: float = threshold(2.0, "largest healthy ratio of the standard deviations, the larger to the smaller", low=1.0)
     max_quiet_std_ratio: float = threshold(2.5, "the same ratio, up to which it is only mentioned", low=1.0)
-    min_samples: float = threshold(500, "samples of either set that a verdict needs", low=2)
+    min_samples: float = threshold(500, "samples of either set that a mention needs", low=2)
+    min_few_samples: float = threshold(100, "samples of either set that a difference beyond what is only mentioned needs", low=2)
 
     def check(self, seen: InputShiftSeen) -> Finding | None:
         """Judge what one layer is given."""
-        if min(seen.num_train, seen.num_validation) < self.min_samples or seen.train_std <= 0:
+        num_samples = min(seen.num_train, seen.num_validation)
+        if num_samples < self.min_few_samples or seen.train_std <= 0:
             return None
         shift = seen.shift - _ERRORS * seen.shift_error
         ratio = max(seen.std_ratio, 1 / max(seen.std_ratio, _SMALLEST)) / (1 + _ERRORS * seen.std_ratio_error)
@@ -68,6 +70,8 @@ class TrainValShift(Rule[InputShiftSeen]):
         else:
             return None
         severity = None if ratio > self.max_quiet_std_ratio or shift > self.max_quiet_shift else Severity.INFO
+        if severity is Severity.INFO and num_samples < self.min_samples:
+            return None
         over = f", median over {seen.num_features} features," if seen.num_features else ""
         return self.finding(
             seen,

@@ -52,11 +52,14 @@ class UnscaledInput(Rule[LayerInputSeen]):
     max_spread: float = threshold(1e3, "largest healthy ratio of the largest to the median standard deviation of the features")
     min_features: float = threshold(4, "features that are not constant, for that ratio", low=2)
     min_values: float = threshold(256, "values that a verdict needs", low=2)
+    min_few_values: float = threshold(64, "values that suffice where the standard deviation is larger by far", low=2)
+    min_few_ratio: float = threshold(3.0, "what is larger by far, in largest healthy standard deviations", low=1.0)
 
     def check(self, seen: LayerInputSeen) -> Finding | None:
         """Judge the input of one layer."""
         std, mean = seen.std, abs(seen.mean)
-        if seen.num_values < self.min_values or std <= _CONSTANT * mean or std == 0:
+        least = self.min_few_values if std > self.min_few_ratio * self.max_std else self.min_values
+        if seen.num_values < least or std <= _CONSTANT * mean or std == 0:
             return None
         quiet = Severity.INFO if seen.is_normalised_next else None
         if std > self.max_std:

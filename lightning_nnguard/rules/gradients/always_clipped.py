@@ -45,14 +45,19 @@ class AlwaysClipped(Rule[ClippingSeen]):
 
     max_share: float = threshold(0.5, "largest healthy share of sampled steps that were clipped", high=1.0)
     min_factor: float = threshold(0.1, "smallest healthy median of what is left of the gradient under SGD", high=1.0)
+    max_quiet_factor: float = threshold(0.5, "median of what is left of the gradient from which on nothing is said", high=1.0)
     min_num_samples: float = threshold(20, "sampled steps that a verdict needs", low=2, high=20)
+    min_num_early: float = threshold(8, "sampled steps that suffice when all were clipped to less than that under SGD", low=2)
 
     def check(self, seen: ClippingSeen) -> Finding | None:
         """Judge the clipping of the latest sampled steps."""
         share = seen.num_clipped / max(seen.num_samples, 1)
-        if seen.num_samples < self.min_num_samples or share <= self.max_share:
-            return None
         is_slow = seen.is_plain and seen.factor < self.min_factor
+        is_plain_to_see = is_slow and seen.num_clipped == seen.num_samples >= self.min_num_early
+        if not is_plain_to_see and (seen.num_samples < self.min_num_samples or share <= self.max_share):
+            return None
+        if not is_slow and seen.factor > self.max_quiet_factor:
+            return None
         return self.finding(
             seen,
             f"gradients were clipped on {seen.num_clipped} of the latest {seen.num_samples} sampled steps (threshold "

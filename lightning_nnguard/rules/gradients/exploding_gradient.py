@@ -18,7 +18,8 @@ class ExplodingGradient(Rule[GradientNormSeen]):
     What it checks:
         The latest 10 total gradient norms, before clipping, against the norms before them (at least 10). A norm
         explodes when it is above 10 times their median and above the median plus 20 times their median absolute
-        deviation (MAD). Three of ten give a WARNING, an isolated newest one gives INFO.
+        deviation (MAD). Three of ten give a WARNING, an isolated newest one gives INFO, and so does what the Trainer's own
+        clipping cuts back below that bound.
 
     Why it matters:
         One such step undoes many good ones, and several in a row end in divergence or NaN.
@@ -63,10 +64,13 @@ class ExplodingGradient(Rule[GradientNormSeen]):
         several = len(exploding) >= self.min_num_exploding
         if middle <= 0 or not (several or latest[-1] > bound):
             return None
+        is_cut = seen.limit is not None and seen.limit <= bound
+        cut = f"; all are clipped to {seen.limit:.1e}" if is_cut else ""
         return self.finding(
             seen,
             f"gradient norm reached {max(exploding):.1e}, {len(exploding)} of the latest {len(latest)} norms above {bound:.1e} "
-            f"(threshold {self.min_num_exploding:g}; median {middle:.1e}, MAD {deviation:.1e} of {len(baseline)} norms before)",
+            f"(threshold {self.min_num_exploding:g}; median {middle:.1e}, MAD {deviation:.1e} of {len(baseline)} norms "
+            f"before){cut}",
             evidence={
                 "norm": max(exploding),
                 "bound": bound,
@@ -76,5 +80,5 @@ class ExplodingGradient(Rule[GradientNormSeen]):
                 "min_num_exploding": self.min_num_exploding,
                 "num_baseline": len(baseline),
             },
-            severity=None if several else Severity.INFO,
+            severity=Severity.INFO if is_cut or not several else None,
         )

@@ -44,7 +44,7 @@ class ZeroGradient(Rule[GradientSeen]):
     fix: ClassVar[str] = (
         "follow the path from this weight to the loss: dead rectifiers, a zero factor, argmax or rounding, an unused output"
     )
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG104", "NNG203", "NNG205", "NNG301", "NNG302", "NNG704"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG104", "NNG203", "NNG205", "NNG221", "NNG301", "NNG302", "NNG704"})
 
     min_span: float = threshold(50, "steps of exactly zero gradient")
     min_num_samples: float = threshold(5, "sampled steps within that span", low=1)

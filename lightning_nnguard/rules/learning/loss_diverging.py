@@ -17,9 +17,10 @@ class LossDiverging(Rule[LossSeen]):
     What it checks:
         Two things, when the chance level of the loss is known. After step 5, the largest loss is above twice chance and
         above the first loss, while the smoothed loss is above 1.2 times chance and the first loss and does not fall. Or the last 50
-        smoothed losses are all above 1.2 times their minimum, and above it by more than 0.05 of chance. All distances
-        must exceed the noise: the typical deviation of a loss, taken from the median change from step to step, and the
-        standard error of the chance level.
+        smoothed losses are all above 1.2 times their minimum, and above it by more than 0.05 of chance; this is INFO while
+        less than half of what had been gained is lost, as when the task gets harder: new classes, stronger augmentation.
+        All distances must exceed the noise: the typical deviation of a loss, taken from the median change from step to
+        step, and the standard error of the chance level.
 
     Why it matters:
         The run forgets what it learned, and most often does not come back.
@@ -46,13 +47,14 @@ class LossDiverging(Rule[LossSeen]):
         "lower the learning rate 3 to 10 times, lengthen the warm-up or clip gradients, and restart before the named step"
     )
     explained_by: ClassVar[frozenset[str]] = frozenset({
-        "NNG101", "NNG102", "NNG118", "NNG209", "NNG212", "NNG221", "NNG303", "NNG401", "NNG508", "NNG702", "NNG706",
+        "NNG101", "NNG102", "NNG106", "NNG118", "NNG209", "NNG212", "NNG221", "NNG303", "NNG401", "NNG508", "NNG702", "NNG706",
     })  # fmt: skip
 
     max_peak: float = threshold(2, "largest healthy loss after the first steps, in units of chance", low=1)
     max_growth: float = threshold(
         1.2, "largest healthy smoothed loss, in units of its minimum (and of chance, after a peak)", low=1
     )
+    max_lost: float = threshold(0.5, "loss of the way from chance to the minimum that is only mentioned", high=1.0)
     max_rise: float = threshold(0.05, "largest healthy distance of the smoothed loss from its minimum, in units of chance")
     max_noise: float = threshold(1, "largest healthy distance from chance or minimum, in deviations of a single loss")
     min_num_steps: float = threshold(50, "steps for which the smoothed loss must be above its minimum", low=1)
@@ -64,6 +66,7 @@ class LossDiverging(Rule[LossSeen]):
             return None
         noise, error = self.max_noise * seen.noise, 2 * seen.chance_error
         latest = seen.smoothed_recent[-int(self.min_num_steps) :]
+        severity = None
         high = max(self.max_growth * chance, chance + noise) + error
         low = max(self.max_growth * seen.smoothed_min, seen.smoothed_min + max(self.max_rise * chance, noise))
         peaked = seen.peak > max(self.max_peak * chance + error, seen.first + 3 * noise)  # the largest of many is 3 deviations up
@@ -77,11 +80,14 @@ class LossDiverging(Rule[LossSeen]):
                 f"smoothed loss is {seen.smoothed:.3g}, and was above {low:.3g} for {len(latest)} steps, after its minimum of "
                 f"{seen.smoothed_min:.3g} at step {seen.smoothed_min_step} (threshold {self.max_growth:g} times)"
             )
+            if seen.smoothed - seen.smoothed_min < self.max_lost * (chance - seen.smoothed_min):
+                severity = Severity.INFO
         else:
             return None
         return self.finding(
             seen,
             message,
+            severity=severity,
             evidence={
                 "smoothed": seen.smoothed,
                 "smoothed_min": seen.smoothed_min,

@@ -42,7 +42,7 @@ class LossSpike(Rule[LossSeen]):
 
     max_deviation: float = threshold(6, "largest healthy distance from the mean, in standard deviations")
     max_rise: float = threshold(0.1, "largest healthy distance from the mean, as a share of the mean")
-    max_rise_of_chance: float = threshold(0.05, "largest healthy distance from the mean, as a share of chance")
+    max_rise_of_chance: float = threshold(0.05, "the same, as a share of chance, or of the first loss")
     max_age: float = threshold(64, "latest losses among which a spike is sought", low=1, high=128)
     min_num_losses: float = threshold(64, "losses before it that must be known", low=2, high=127)
 
@@ -56,7 +56,7 @@ class LossSpike(Rule[LossSeen]):
         if len(before) < self.min_num_losses:
             return None
         middle = fmean(before)
-        if spike - middle <= max(self.max_rise * abs(middle), self.max_rise_of_chance * (seen.chance or 0.0)):
+        if spike - middle <= max(self.max_rise * abs(middle), self.max_rise_of_chance * (seen.chance or abs(seen.first))):
             return None
         sigma = stdev(before)
         if sigma <= 0 or spike - middle <= self.max_deviation * sigma:

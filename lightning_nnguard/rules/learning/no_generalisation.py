@@ -39,7 +39,7 @@ class NoGeneralisation(Rule[GapSeen]):
     severity: ClassVar[Severity] = Severity.WARNING
     why: ClassVar[str] = "what is learned does not hold on validation data at all: misaligned labels, or pipelines that differ"
     fix: ClassVar[str] = "look at validation samples and labels as the network sees them; compare the two pipelines step by step"
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG110", "NNG601", "NNG602", "NNG606", "NNG711"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG110", "NNG120", "NNG121", "NNG601", "NNG602", "NNG606", "NNG711"})
 
     max_train: float = threshold(0.7, "training loss that counts as learned, as a share of chance", high=1)
     min_num_evaluations: float = threshold(3, "evaluations that must be known", low=1)

@@ -46,7 +46,7 @@ class OverfittingGap(Rule[GapSeen]):
     why: ClassVar[str] = "what is learned since the minimum holds for the training data only"
     fix: ClassVar[str] = "restore the checkpoint of the minimum and stop early; add data, augmentation, dropout or weight decay"
 
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG710"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG120", "NNG213", "NNG607", "NNG710"})
 
     max_rise: float = threshold(0.1, "largest healthy rise of the validation loss above its minimum, as a share of it")
     max_lost: float = threshold(0.1, "largest rise that is INFO only, as a share of what had been gained until the minimum")

@@ -17,8 +17,8 @@ class DropoutActiveInEval(Rule[ModeSeen]):
 
     What it checks:
         The flag with which dropout really ran in one batch of validation, test or prediction, for modules and for
-        functional calls, attention included. It is INFO where the same dropout runs ten times or more in the batch: that is
-        how Monte-Carlo dropout samples.
+        functional calls, attention included. It is INFO where the same dropout runs ten times or more in the batch, or with and
+        without and is off again: that is how Monte-Carlo dropout samples.
 
     Why it matters:
         Outputs are noisy, so metrics are too low and change from run to run, and the best checkpoint is chosen by
@@ -50,5 +50,5 @@ class DropoutActiveInEval(Rule[ModeSeen]):
             seen,
             f"dropout with rate {seen.rate:g} was active in a {seen.stage} batch (expected rate 0; {call(seen)}, 1 batch)",
             evidence=mode_evidence(seen),
-            severity=Severity.INFO if seen.is_repeated else None,
+            severity=Severity.INFO if seen.is_meant else None,
         )

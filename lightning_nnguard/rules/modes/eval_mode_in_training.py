@@ -17,7 +17,8 @@ class EvalModeInTraining(Rule[ModeSeen]):
 
     What it checks:
         The flag with which dropout (rate above 0) and batch norm really ran in one training batch. Modules whose
-        parameters are all frozen are not judged.
+        parameters are all frozen are not judged. Batch norm that has seen data and is in eval mode by itself, within a module in
+        train mode, gives INFO: somebody has chosen it, as in the last phase of quantisation-aware training.
 
     Why it matters:
         Dropout does nothing then, and batch norm keeps the statistics it has, which are 0 and 1 in a new model.
@@ -52,4 +53,5 @@ class EvalModeInTraining(Rule[ModeSeen]):
             seen,
             f"{kind} ran in eval mode in a training batch (expected train mode; {call(seen)}, 1 batch)",
             evidence=mode_evidence(seen),
+            severity=Severity.INFO if seen.is_meant else None,
         )

@@ -46,7 +46,7 @@ class TrainEvalDisagreement(Rule[ModeLossSeen]):
         "check batch norm's momentum and batch size (nn.GroupNorm for few samples), and that both branches of `if self.training:` "
         "have the same mean"
     )
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG603", "NNG606"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG110", "NNG603", "NNG606"})
 
     max_ratio: float = threshold(2.0, "largest healthy loss in eval mode / loss in train mode", low=1.0)
     min_rise: float = threshold(0.1, "rise from train to eval mode that is judged, as a part of the chance level or first loss")

@@ -59,6 +59,7 @@ class ScheduleMismatch(Rule[ScheduleSeen]):
     max_share: float = threshold(1.25, "longest healthy schedule of a whole run, as a share of the run", low=1.0)
     max_warm_up_share: float = threshold(1.0, "longest healthy warm-up, and wait for the first drop, as a share of the run")
     min_fade_share: float = threshold(0.33, "share of the run in which factors may not bring the rate to a millionth", high=1.0)
+    min_stair_fade_share: float = threshold(0.5, "the same for stairs that would do if steps were epochs", high=1.0)
     max_unit_error: float = threshold(0.05, "relative distance at which a length counts as one in another unit", high=0.2)
     min_num_cycles: float = threshold(3, "whole halves of a cosine that count as meant", low=2)
 
@@ -74,9 +75,12 @@ class ScheduleMismatch(Rule[ScheduleSeen]):
             severity = Severity.WARNING if seen.part == "warm-up" else Severity.INFO
             return self._found(seen, what, f"threshold {self.max_warm_up_share:g}", unit, cure, severity)
         if seen.part == "fade":
-            if share >= self.min_fade_share or (seen.may_end_sooner and not self._fits_epochs(seen)):
+            fits_epochs = self._fits_epochs(seen)
+            is_stair = fits_epochs and seen.argument in {"step_size", "milestones"}
+            least = self.min_stair_fade_share if is_stair else self.min_fade_share
+            if share >= least or (seen.may_end_sooner and not fits_epochs):
                 return None
-            return self._found(seen, "brings the rate to a millionth early", f"threshold {self.min_fade_share:g}", unit, cure)
+            return self._found(seen, "brings the rate to a millionth early", f"threshold {least:g}", unit, cure)
         band = f"threshold {self.min_share:g} to {self.max_share:g}"
         if self.min_share <= share <= self.max_share or self.min_share <= unlimited <= self.max_share:
             return None

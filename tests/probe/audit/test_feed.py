@@ -104,5 +104,11 @@ def test_labels_that_are_made_or_are_not_one_for_each_sample_are_none():
     assert labels(lambda h, y: F.cross_entropy(h.detach(), y) + h.sum(), Y) is None
 
 
+def test_labels_of_an_evaluation():
+    found = fed(lambda self, x, y: F.cross_entropy(self.a(x), y), X, Y, stage="validate", a=nn.Linear(6, 3))
+    assert found.labels == Labels(path="batch[1]", num_classes=3, ignore_index=-100)
+    assert found.targets == frozenset()
+
+
 def test_the_ignored_label_is_known():
     assert labels(lambda h, y: F.cross_entropy(h, y, ignore_index=0), Y).ignore_index == 0

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_nnguard.observation import LayerInputSeen, PaddingSeen
-from lightning_nnguard.probe.audit.readers.layer_inputs import layer_inputs, paddings
+from lightning_nnguard.observation import LayerInputSeen
+from lightning_nnguard.probe.audit.readers.layer_inputs import layer_inputs
 from tests.probe.audit.recording import Net, record
 
 BYTES = torch.randint(0, 256, (16, 3, 8, 8), dtype=torch.uint8)
@@ -67,41 +67,3 @@ def test_neither_evaluation_nor_frozen_layers_are_seen():
     assert seen(lambda self, x: self.a(x), ROWS, stage="validate", a=nn.Linear(5, 1)) == []
     frozen = nn.Linear(5, 5).requires_grad_(False)
     assert seen(lambda self, x: self.a(self.frozen(x)).sum(), ROWS, frozen=frozen, a=nn.Linear(5, 1)) == []
-
-
-# -- padding
-
-
-def padded(tokens: Tensor, size: int = 50) -> list[PaddingSeen]:
-    model = Net(lambda self, x: self.embed(x).sum(), embed=nn.Embedding(size, 4))
-    return list(paddings(record(model, model, tokens)))
-
-
-def sequences(pad: int) -> Tensor:
-    tokens = torch.arange(4 * 10).reshape(4, 10) + 1
-    tokens[:, 4:] = pad
-    tokens[0, 2] = pad  # in the middle: no padding
-    return tokens
-
-
-def test_padding_at_the_end_and_at_the_beginning():
-    for tokens in (sequences(0), sequences(0).flip(1)):
-        (found,) = padded(tokens)
-        assert (found.where, found.token, found.fraction, found.num_positions) == ("embed", 0, 0.6, 40)
-        assert (found.num_sequences, found.length, found.vocabulary) == (4, 10, 50)
-        assert found.num_tokens == len(set(tokens.flatten().tolist()))
-
-
-def test_sequences_without_padding():
-    (found,) = padded(torch.arange(40).reshape(4, 10))
-    assert found.fraction == 1 / 40  # each ends with a token of its own
-
-
-def test_categories_are_no_sequences():
-    assert padded(torch.zeros(40, dtype=torch.long)) == []
-
-
-def test_long_sequences_are_cut_to_whole_ones():
-    (found,) = padded(torch.zeros(3, 3000, dtype=torch.long))
-    assert (found.num_sequences, found.num_positions, found.fraction) == (1, 3000, 1.0)
-    assert padded(torch.zeros(3, 5000, dtype=torch.long)) == []

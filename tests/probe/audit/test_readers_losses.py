@@ -52,6 +52,25 @@ def test_a_layer_is_named_by_the_line_that_calls_it():
     assert str(seen.input_source).endswith("`self.end(self.a(x))` in `end`")
 
 
+@pytest.mark.parametrize(
+    ("loss", "takes_logarithms"),
+    [
+        (lambda self, x, y: F.poisson_nll_loss(self.a(x)[:, 0], y.float()), True),
+        (lambda self, x, y: F.poisson_nll_loss(self.a(x)[:, 0].exp(), y.float(), False), False),
+        (lambda self, x, y: nn.PoissonNLLLoss(log_input=False)(self.a(x)[:, 0].exp(), y.float()), False),
+        (lambda self, x, y: F.mse_loss(self.a(x)[:, 0], y.float()), None),
+    ],
+)
+def test_what_a_loss_of_counts_takes(loss, takes_logarithms):
+    assert call(loss).takes_logarithms is takes_logarithms
+
+
+def test_negative_rates_leave_no_value():
+    seen = call(lambda self, x, y: F.poisson_nll_loss(self.a(x)[:, 0] - 9, y.float(), log_input=False))
+    assert seen.value is None
+    assert seen.input_min < 0
+
+
 def test_infinite_inputs_stay_finite():
     masked = torch.zeros(8, 3).index_fill_(1, torch.tensor([2]), -torch.inf)
     seen = call(lambda self, x, y: F.cross_entropy(self.a(x) + masked, y.clamp(max=1)))

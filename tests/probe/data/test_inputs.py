@@ -156,7 +156,7 @@ def test_when_sets_are_compared():
     early, few, often = Run(steps_per_epoch=30), Run(), Run()
     early.train([rows() for _ in range(20)])
     assert early.validate([rows(600)]) == []
-    few.train([rows(20) for _ in range(20)])
+    few.train([rows(20) for _ in range(4)])
     assert few.validate([rows(600)]) == []
     often.train([rows() for _ in range(20)])
     assert [len(often.validate([rows(600)])) for _ in range(5)] == [1, 1, 1, 0, 0]

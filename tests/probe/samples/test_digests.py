@@ -34,7 +34,7 @@ def test_one_digest_for_each_sample(batch: Any) -> None:
     found = digest_batch(batch, CPU)
     assert found is not None
     assert found.are_samples
-    assert not found.is_integer
+    assert not found.is_drawn
     assert len(set(samples(batch))) == 4
 
 
@@ -97,7 +97,7 @@ def test_subclasses_and_views() -> None:
 def test_tokens_are_integers() -> None:
     found = digest_batch({"ids": torch.randint(9, (4, 7)), "mask": torch.ones(4, 7, dtype=torch.bool)}, CPU)
     assert found is not None
-    assert found.is_integer
+    assert found.is_drawn
 
 
 def test_large_batches_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,4 +139,4 @@ def test_changes_over_ranks(is_fixed: bool, num: int) -> None:
     loading = Loading(validation=(ValidationLoader(name="val_dataloader", is_fixed=is_fixed),))
     parts = [Part(None, {}, {0: (100, 3, True)}), Part(None, {}, {0: (100, 0, False)}), Part(None, {}, {})]
     seen: list[Any] = changes_seen(parts, loading, AT)
-    assert [(each.num_samples, each.num_changed, each.is_integer) for each in seen] == [(200, 3, False)] * num
+    assert [(each.num_samples, each.num_changed, each.is_drawn) for each in seen] == [(200, 3, False)] * num

@@ -13,7 +13,7 @@ def test_states_how_many_differ():
 
 
 def test_masked_tokens_are_info():
-    speaks(RULE, validation_change(num_changed=500, is_integer=True), severity=Severity.INFO)
+    speaks(RULE, validation_change(num_changed=500, is_drawn=True), severity=Severity.INFO)
 
 
 def test_the_boundaries():

@@ -17,6 +17,10 @@ def test_names_another_scale():
     speaks(RULE, input_shift(**{**SCALE, "std_ratio": 0.0, "std_ratio_error": 0.0}), "0 times")
 
 
+def test_a_hundred_samples_suffice_for_a_large_difference():
+    speaks(RULE, input_shift(**SCALE, num_train=100, num_validation=100), "6 times the standard deviation")
+
+
 def test_names_another_mean():
     speaks(RULE, input_shift(**SHIFT, num_features=0), "a mean 4 standard deviations away (threshold 0.5) of that in training")
 
@@ -34,11 +38,24 @@ def test_a_moderate_shift_is_only_mentioned():
         input_shift(std_ratio=2.0, std_ratio_error=0.0),
         input_shift(std_ratio=0.5, std_ratio_error=0.0),
         input_shift(std_ratio=6.0, std_ratio_error=0.5),
-        input_shift(**SCALE, num_train=499),
-        input_shift(**SCALE, num_validation=499),
+        input_shift(**SCALE, num_train=99),
+        input_shift(**SCALE, num_validation=99),
+        input_shift(shift=3.4, shift_error=0.1, num_train=499),
+        input_shift(shift=3.4, shift_error=0.1, num_validation=499),
         input_shift(**{**SCALE, "train_std": 0.0}),
     ],
-    ids=["shift", "uncertain shift", "twice", "half", "uncertain ratio", "training", "validation", "constant"],
+    ids=[
+        "shift",
+        "uncertain shift",
+        "twice",
+        "half",
+        "uncertain ratio",
+        "training",
+        "validation",
+        "moderate, training",
+        "moderate, validation",
+        "constant",
+    ],
 )
 def test_silent(seen):
     silent(RULE, seen)

@@ -18,6 +18,10 @@ def test_names_the_scale_the_tensor_and_the_line():
     assert finding.evidence["std"] == 96.0
 
 
+def test_few_values_suffice_where_the_scale_is_far_off():
+    speaks(RULE, layer_input(**{**BYTES, "std": 91.0}, num_values=64), "standard deviation of 91")
+
+
 def test_names_a_mean_far_from_zero():
     speaks(RULE, layer_input(**KELVIN), "mean of 290, 36.2 standard deviations from 0 (threshold 10)")
     speaks(RULE, layer_input(**{**KELVIN, "mean": -290.0}), "mean of -290")
@@ -44,12 +48,13 @@ def test_a_call_without_a_line_is_named_by_its_layer():
         layer_input(mean=10.0, std=0.9),
         layer_input(**{**SPREAD, "max_feature_std": 20.0}),
         layer_input(**{**SPREAD, "num_features": 3}),
-        layer_input(**BYTES, num_values=255),
+        layer_input(**{**BYTES, "std": 90.0}, num_values=255),
+        layer_input(**{**BYTES, "std": 91.0}, num_values=63),
         layer_input(mean=290.0, std=0.0, num_features=0, max_feature_std=0.0, median_feature_std=0.0),
         layer_input(mean=290.0, std=1e-5),
         layer_input(mean=0.0, std=0.0, num_features=0, max_feature_std=0.0, median_feature_std=0.0),
     ],
-    ids=["deviation", "offset", "near", "spread", "few features", "few values", "constant", "rounding", "zeros"],
+    ids=["deviation", "offset", "near", "spread", "few features", "few values", "too few values", "constant", "rounding", "zeros"],
 )
 def test_silent(seen):
     silent(RULE, seen)

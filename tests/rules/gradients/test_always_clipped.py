@@ -23,6 +23,21 @@ def test_more_than_half_is_only_mentioned():
     speaks(RULE, clipping(kind="AdamW", is_plain=False, num_clipped=20, factor=0.01), "(AdamW)", severity=Severity.INFO)
 
 
-@pytest.mark.parametrize("changes", [{"num_clipped": 10}, {"num_samples": 19, "num_clipped": 19, "factor": 0.01}], ids=str)
+def test_all_cut_to_next_to_nothing_is_plain_to_see():
+    speaks(RULE, clipping(num_samples=8, num_clipped=8, factor=0.09), "8 of the latest 8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_clipped": 10},
+        {"num_clipped": 20, "factor": 0.51},
+        {"num_samples": 19, "num_clipped": 18, "factor": 0.01},
+        {"num_samples": 7, "num_clipped": 7, "factor": 0.01},
+        {"num_samples": 19, "num_clipped": 19, "factor": 0.1},
+        {"num_samples": 19, "num_clipped": 19, "factor": 0.01, "is_plain": False},
+    ],
+    ids=str,
+)
 def test_silent(changes):
     silent(RULE, clipping(**changes))

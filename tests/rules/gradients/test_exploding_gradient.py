@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lightning_nnguard.finding import Severity
@@ -24,6 +26,12 @@ def test_states_the_norm_and_the_bound():
 def test_an_isolated_newest_norm_is_info():
     speaks(RULE, norms(*(1.0,) * 9, 50.0), "5.0e+01", "1 of the latest 10", severity=Severity.INFO)
     speaks(RULE, norms(*(1.0,) * 8, 50.0, 50.0), "2 of the latest 10", severity=Severity.INFO)
+
+
+def test_what_is_clipped_below_the_bound_is_info():
+    bad = norms(*(1.0,) * 7, 50.0, 80.0, 60.0)
+    speaks(RULE, replace(bad, limit=10.0), "all are clipped to 1.0e+01", severity=Severity.INFO)
+    speaks(RULE, replace(bad, limit=10.1), severity=Severity.WARNING)
 
 
 def test_speaks_once_the_baseline_suffices():

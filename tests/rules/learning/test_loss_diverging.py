@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard.finding import Severity
 from lightning_nnguard.rules.learning.loss_diverging import LossDiverging
 from tests.builders import loss, silent, speaks
 
 RULE = LossDiverging()
 PEAKED = {"chance": 2.0, "first": 2.1, "peak": 50.0, "peak_step": 40, "smoothed": 9.0}
-RISEN = {"smoothed": 0.8, "smoothed_recent": (0.8,) * 128, "smoothed_min": 0.5, "smoothed_min_step": 900}
+RISEN = {"smoothed": 1.5, "smoothed_recent": (1.5,) * 128, "smoothed_min": 0.5, "smoothed_min_step": 900}
 
 
 def test_states_the_peak():
@@ -16,8 +17,13 @@ def test_states_the_peak():
 
 
 def test_states_the_rise():
-    finding = speaks(RULE, loss(**RISEN), "0.8", "for 50 steps", "minimum of 0.5 at step 900", "threshold 1.2 times")
+    finding = speaks(RULE, loss(**RISEN), "1.5", "for 50 steps", "minimum of 0.5 at step 900", "threshold 1.2 times")
     assert finding.evidence["smoothed_min"] == 0.5
+
+
+def test_a_rise_that_leaves_half_of_what_was_gained_is_only_mentioned():
+    speaks(RULE, loss(**{**RISEN, "chance": 2.5, "smoothed": 1.49}), severity=Severity.INFO)
+    speaks(RULE, loss(**{**RISEN, "chance": 2.5, "smoothed": 1.5}), severity=Severity.WARNING)
 
 
 def test_needs_no_noise_to_judge():
@@ -25,7 +31,7 @@ def test_needs_no_noise_to_judge():
 
 
 def test_judges_the_latest_50():
-    speaks(RULE, loss(**{**RISEN, "smoothed_recent": (0.5,) * 78 + (0.8,) * 50}))
+    speaks(RULE, loss(**{**RISEN, "smoothed_recent": (0.5,) * 78 + (1.5,) * 50}))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,7 @@ def test_silent_on_a_peak(changes):
         {"smoothed_min": 1.0, "smoothed_recent": (1.2,) * 128},  # exactly the threshold
         {"smoothed_recent": (0.8,) * 78 + (0.59,) + (0.8,) * 49},  # not for 50 steps
         {"smoothed_recent": (0.8,) * 49},  # too little is known
-        {"recent": (0.5, 0.9) * 64},  # within the noise of a tiny batch
+        {"recent": (0.5, 1.7) * 64},  # within the noise of a tiny batch
         {"smoothed_min": 0.001, "smoothed_recent": (0.01,) * 128},  # a tiny loss that fluctuates
         {"chance": None},
         {"chance": 0.0},

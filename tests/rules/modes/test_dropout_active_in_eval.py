@@ -23,7 +23,7 @@ def test_names_the_module_alone():
 
 
 def test_only_mentions_what_samples_on_purpose():
-    speaks(RULE, dropout(stage="test", is_repeated=True), severity=Severity.INFO)
+    speaks(RULE, dropout(stage="test", is_meant=True), severity=Severity.INFO)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard.finding import Severity
 from lightning_nnguard.rules.modes.eval_mode_in_training import EvalModeInTraining
 from tests.builders import batchnorm, dropout, silent, speaks
 
@@ -15,6 +16,10 @@ def test_names_the_dropout_and_its_rate():
 
 def test_names_the_batch_norm_and_its_source():
     speaks(RULE, batchnorm(training=False, source="net.py:50 F.batch_norm"), "batch norm", "encoder.1 at net.py:50")
+
+
+def test_only_mentions_what_was_chosen():
+    speaks(RULE, batchnorm(training=False, is_meant=True), severity=Severity.INFO)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_factors_that_bring_the_rate_to_nothing():
     words = "to a millionth", "0.18 times the run", "it is in epochs", 'step it with "interval": "epoch"'
     speaks(RULE, schedule(length=180.0, **fade), *words)
     speaks(RULE, schedule(length=180.0, may_end_sooner=True, **fade), "it is in epochs")
+    speaks(RULE, schedule(length=499.0, **fade), "threshold 0.5")
+    speaks(RULE, schedule(length=329.0, num_epochs=None, **fade), "threshold 0.33")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,9 @@ def test_factors_that_bring_the_rate_to_nothing():
         {"part": "warm-up", "length": 1000.0},
         {"part": "warm-up", "length": 5.0},
         {"part": "drop", "length": 1000.0},
-        {"part": "fade", "length": 330.0},
+        {"part": "fade", "length": 500.0, "argument": "step_size"},
+        {"part": "fade", "length": 330.0, "num_epochs": None},
+        {"part": "fade", "length": 330.0, "argument": "gamma", "kind": "ExponentialLR"},
         {"part": "fade", "length": 2.0, "may_end_sooner": True},
         {"part": "decay", "length": 100.0},
         {"length": 1000.0, "num_planned": 100.0, "num_optimizer_steps": 100.0, "num_without_limit": 1000.0},

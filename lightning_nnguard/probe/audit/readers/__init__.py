@@ -16,20 +16,24 @@ from lightning_nnguard.observation import (
     ObjectiveSeen,
     PaddingSeen,
     RandomEvaluationSeen,
+    ReshapedClassesSeen,
     RunningStatisticsSeen,
     Seen,
     SoftmaxSeen,
     StackedLayersSeen,
+    TimeAxisSeen,
     UnregisteredParameterSeen,
     WholeLossSeen,
 )
 from lightning_nnguard.probe.audit.readers.attentions import attentions
+from lightning_nnguard.probe.audit.readers.axes import reshaped_classes, time_axes
 from lightning_nnguard.probe.audit.readers.broadcasts import broadcasts
 from lightning_nnguard.probe.audit.readers.choices import choices, softmaxes
-from lightning_nnguard.probe.audit.readers.layer_inputs import layer_inputs, paddings
+from lightning_nnguard.probe.audit.readers.layer_inputs import layer_inputs
 from lightning_nnguard.probe.audit.readers.layers import convolution_inputs, norm_calls, stacked_layers
 from lightning_nnguard.probe.audit.readers.loss_calls import loss_calls
 from lightning_nnguard.probe.audit.readers.objectives import objectives
+from lightning_nnguard.probe.audit.readers.paddings import paddings
 from lightning_nnguard.probe.audit.readers.random_evaluations import random_evaluations
 from lightning_nnguard.probe.audit.readers.running_statistics import running_statistics
 from lightning_nnguard.probe.audit.readers.unregistered import unregistered_parameters
@@ -54,5 +58,7 @@ READERS: Mapping[type[Seen], Reader] = {
     NormCallSeen: norm_calls,
     SoftmaxSeen: softmaxes,
     StackedLayersSeen: stacked_layers,
+    TimeAxisSeen: time_axes,
+    ReshapedClassesSeen: reshaped_classes,
     UnregisteredParameterSeen: unregistered_parameters,
 }

@@ -37,7 +37,7 @@ def _seen(record: Record, call: Call, fact: LossFact, num_trained: int) -> LossC
         target_min=fact.target_min, target_max=fact.target_max, target_low=fact.target_low, target_high=fact.target_high,
         target_mean=fact.target_mean, target_std=fact.target_std, num_targets=fact.num_targets, num_ignored=fact.num_ignored,
         ignore_index=fact.ignore_index, target_entropy=_entropy(fact), is_target_made=is_made(target),
-        copied_fraction=copy.fraction, num_copyable=copy.num_positions,
+        copied_fraction=copy.fraction, num_copyable=copy.num_positions, takes_logarithms=_takes_logarithms(call),
     )  # fmt: skip
 
 
@@ -45,6 +45,10 @@ def _function(source: Value, made_by: Call | None) -> str:
     if made_by is not None:
         return made_by.function
     return "parameter" if first(source, PASSING | NOISE).is_parameter else ""
+
+
+def _takes_logarithms(call: Call) -> bool | None:
+    return bool(call.argument(2, "log_input", True)) if call.function == "poisson_nll_loss" else None
 
 
 def is_made(target: Value) -> bool:
