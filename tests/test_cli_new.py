@@ -44,7 +44,7 @@ def starts() -> Iterator[tuple[str, ...]]:
     """Every observation and number, with names as short and as long as they may be; then each family without options."""
     choices = [(kind, measure) for kind, each in observations().items() for measure in measures(each)]
     # A family has a hundred codes, so these share several that have few.
-    roomy = ("activations", "gradients", "modes")
+    roomy = ("activations", "gradients", "updates", "modes", "learning")
     for number, (kind, measure) in enumerate(choices):
         yield roomy[number % len(roomy)], f"{'a' * (1 if number % 2 else 36)}-{number}", "--sees", kind, "--measure", measure
     for family in families(ROOT / "lightning_nnguard" / "rules"):
