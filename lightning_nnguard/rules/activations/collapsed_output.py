@@ -53,8 +53,8 @@ class CollapsedOutput(Rule[OutputSpreadSeen]):
     explained_by: ClassVar[frozenset[str]] = frozenset(
         {
             "NNG101", "NNG102", "NNG103", "NNG118", "NNG203", "NNG205", "NNG206", "NNG207", "NNG208", "NNG210", "NNG211",
-            "NNG212", "NNG213", "NNG222", "NNG227", "NNG301", "NNG302", "NNG303", "NNG304", "NNG401", "NNG501", "NNG502", "NNG503",
-            "NNG504", "NNG702", "NNG704",
+            "NNG212", "NNG213", "NNG222", "NNG227", "NNG301", "NNG302", "NNG303", "NNG304", "NNG401", "NNG405", "NNG501", "NNG502",
+            "NNG503", "NNG504", "NNG702", "NNG704",
         }
     )  # fmt: skip
 
