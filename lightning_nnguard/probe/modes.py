@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -53,12 +53,12 @@ class ModeCollector:
     def __init__(self, model: nn.Module, *, ranks: Ranks, device: torch.device, optimized: Callable[[], Collection[int]]) -> None:
         self._model, self._ranks, self._device, self._optimized = model, ranks, device, optimized
         self._versions = {id(each): each._version for each in model.parameters()}
-        norms = (each for each in model.modules() if isinstance(each, nn.modules.batchnorm._NormBase))
+        norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._NormBase)]
         frozen = (each for norm in norms for each in norm.parameters(recurse=False) if not each.requires_grad)
         self._values = {id(each): each.detach().clone() for each in frozen}
         self._calls: dict[_Call, int] = {}
         self._counts = Counter[_Call]()
-        self._seen_batches: dict[int, int] = {}
+        self._with_statistics = _with_statistics(norms)
         self._told: frozenset[_Call] = frozenset()
         self._merged: list[tuple[_Call, int | None]] = []
         self.stage: Stage = "train"
@@ -99,6 +99,8 @@ class ModeCollector:
             where=who.path, kind=kind, source=source, training=training, rate=probability, tracks_statistics=tracks, frozen=False
         )
         self._calls[call] = who.module_id
+        if kind == "batchnorm" and training:
+            self._with_statistics.add(who.module_id)
         self._counts[call] += 1
 
     def _take(self) -> list[_Call]:
@@ -158,14 +160,7 @@ class ModeCollector:
             around = self._model.get_submodule(call.where.rpartition(".")[0])
         except AttributeError:
             return False
-        seen = getattr(module, "num_batches_tracked", None)
-        return around.training and not module.training and seen is not None and self._num_seen(module, seen) > 0
-
-    def _num_seen(self, module: nn.Module, seen: Tensor) -> int:
-        """Return how many batches a batch norm had seen when first met in eval mode; read once, as that waits for the device."""
-        if id(module) not in self._seen_batches:
-            self._seen_batches[id(module)] = int(seen)
-        return self._seen_batches[id(module)]
+        return around.training and not module.training and id(module) in self._with_statistics
 
     def _is_written(self, module: nn.Module) -> bool:
         """Whether a frozen module's parameters are no longer what they were; writing to `.data` leaves no other trace."""
@@ -223,3 +218,13 @@ class ModeCollector:
         if maxima[0] > 0:
             self._merge(self._latest)
         return self._seen(at)
+
+
+def _with_statistics(norms: Iterable[nn.modules.batchnorm._NormBase]) -> set[int]:
+    """Return the ids of the batch norms that have seen data, by their own count; one read of the device for all."""
+    counted = [(id(norm), norm.num_batches_tracked) for norm in norms if norm.num_batches_tracked is not None]
+    counts = [(key, count) for key, count in counted if not count.is_meta]
+    if not counts:
+        return set()
+    numbers = torch.stack([count.to(counts[0][1].device) for _, count in counts]).tolist()
+    return {key for (key, _), number in zip(counts, numbers, strict=True) if number > 0}

@@ -207,8 +207,9 @@ def build_parts(
     optimization = None
     if wanted & OPTIMIZATION_KINDS and len(parameters):
         optimization = OptimizationWatch(
-            parameters, wanted, optimizers=optimizers, gradients=gradients, updates=updates, plan=plan, has_scaler=has_scaler
-        )
+            parameters, wanted, optimizers=optimizers, gradients=gradients, updates=updates, plan=plan,
+            has_scaler=has_scaler, attempts=attempts,
+        )  # fmt: skip
     samples = SampleWatch(ranks=ranks, device=device) if wanted & SAMPLE_KINDS else None
     labels = inputs = None
     if wanted & LABEL_KINDS:

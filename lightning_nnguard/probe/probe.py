@@ -255,7 +255,7 @@ class Probe:
         if self._updates is not None:
             self._attempts.run("updates", self._updates.snapshot, rates, self._at.step)
         if self._optimization is not None:
-            self._attempts.run("optimization", self._optimization.before_step, optimizer, self._at.step)
+            self._optimization.before_step(optimizer, self._at.step)
 
     def end_batch(self, loss: Tensor | None) -> list[o.Seen]:
         """End a training batch and return what was observed; on an accelerator that is read at the start of the next batch.
@@ -275,7 +275,7 @@ class Probe:
         if self._steps is not None and not self._stands_by:
             self._steps.end_batch(self._at)
         if self._optimization is not None and not self._stands_by:
-            self._attempts.run("optimization", self._optimization.end_batch)
+            self._optimization.end_batch()
         device = self._parameters.device
         seconds = [self.total_seconds, perf_counter() - self._began]
         self._exchange.send(torch.tensor(seconds, dtype=torch.float32, device=device), self._at)

@@ -9,6 +9,7 @@ from torch import nn
 from lightning_nnguard.observation import ModeSeen, Stage
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.forward import ForwardWatch
+from lightning_nnguard.probe.frames import Caller
 from lightning_nnguard.probe.functions import ATTENTIONS, BATCH_NORMS, DROPOUTS, RECURRENT
 from lightning_nnguard.probe.modes import ModeCollector
 from lightning_nnguard.probe.ranks import Ranks
@@ -97,3 +98,16 @@ def test_dropout_with_and_without_in_one_batch() -> None:
 
     assert [each.is_meant for each in seen(Both(resets=True), torch.randn(3, 4)) if each.training] == [True]
     assert [each.is_meant for each in seen(Both(resets=False), torch.randn(3, 4)) if each.training] == [False]
+
+
+def test_batch_norm_that_ran_in_train_mode_before_it_was_put_into_eval_mode() -> None:
+    norm = nn.BatchNorm1d(4)
+    model = nn.Sequential(norm)
+    collector = ModeCollector(model, ranks=Ranks(), device=torch.device("cpu"), optimized=set)
+    who = Caller(path="0", module_id=id(norm), is_library=True, source=None, functions=())
+    arguments = torch.randn(8, 4), norm.running_mean
+    for training in (True, False):
+        norm.train(training)
+        collector.on_batch_norm("batch_norm", arguments, {"training": training}, None, who)
+        (found,) = collector.merge(AT)
+    assert found.is_meant

@@ -325,3 +325,14 @@ def test_a_large_container_costs_little(build: Callable[[Any], Any], monkeypatch
     model.kept = build([[torch.ones(())] * 100] * 200_000)
     assert dict(leaks._held([("", model)])) == {"kept": 0}
     assert 0 < len(looks) < 20_000
+
+
+def test_a_watcher_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    attempts, model = Attempts(notes.append), nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    watch = StepWatch(model, Parameters(model, Ranks()), KINDS, ranks=Ranks(), optimizers=lambda: [optimizer], attempts=attempts)
+    monkeypatch.setattr(leaks.LeakCollector, "end_batch", lambda *args: [][0])
+    watch.end_batch(At(step=0, epoch=0, batch_index=0))
+    assert [note.partition(" turned off")[0] for note in notes] == ["held graphs"]
+    assert not attempts.is_off("order of steps", "absent gradients", "frozen parameters", "symmetry")

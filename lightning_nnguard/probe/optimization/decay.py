@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,7 @@ from torch.optim import Optimizer
 from lightning_nnguard.observation import DecaySeen, Seen
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Numbers
-from lightning_nnguard.probe.gradients import GradientCollector
-from lightning_nnguard.probe.optimization.host import HostCollector
-from lightning_nnguard.probe.parameters import Parameters
-from lightning_nnguard.probe.updates import UpdateCollector
+from lightning_nnguard.probe.optimization.host import HostCollector, StepSources
 from lightning_nnguard.probe.window import StepWindow
 
 #: Steps over which the norm of the weights is followed.
@@ -51,25 +48,19 @@ class DecayCollector(HostCollector):
     """Weight decay against gradients, and how fast weights shrink.
 
     Args:
-        optimizers: Returns the run's optimizers.
-        parameters: The model's parameters.
-        gradients: Measures the gradients.
-        updates: Measures the weights.
+        sources: What tells the norms of a step.
     """
 
-    def __init__(
-        self, optimizers: Callable[[], Sequence[Optimizer]], parameters: Parameters, gradients: GradientCollector,
-        updates: UpdateCollector,
-    ) -> None:  # fmt: skip
-        super().__init__(parameters.device)
-        self._optimizers, self._parameters, self._gradients, self._updates = optimizers, parameters, gradients, updates
+    def __init__(self, sources: StepSources) -> None:
+        super().__init__(sources.parameters.device)
+        self._sources = sources
         self._histories: dict[int, History] = {}
         self._rates: dict[int, list[float | None]] = {}
 
     def before_step(self) -> None:
         """Keep the rates at which the optimizers are about to step; schedulers change them before the batch ends."""
         if not self._rates:
-            for i, optimizer in enumerate(self._optimizers()):
+            for i, optimizer in enumerate(self._sources.optimizers()):
                 self._rates[i] = [_number(group.get("lr")) for group in optimizer.param_groups]
 
     def abandon(self) -> None:
@@ -79,10 +70,10 @@ class DecayCollector(HostCollector):
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Return what decay does under each optimizer that has some."""
         rates, self._rates = self._rates, {}
-        if not self._updates.norms:
+        if not self._sources.updates.norms:
             return ()
         seen: list[Seen] = []
-        for index, optimizer in enumerate(self._optimizers()):
+        for index, optimizer in enumerate(self._sources.optimizers()):
             groups = [
                 (group, rate)
                 for group, rate in zip(optimizer.param_groups, rates.get(index, ()), strict=False)
@@ -98,12 +89,12 @@ class DecayCollector(HostCollector):
         names = []
         for group, _ in groups:
             for tensor in group["params"]:
-                i = self._parameters.index.get(id(tensor))
-                if i is None or not self._parameters.is_matrix[i]:
+                i = self._sources.parameters.index.get(id(tensor))
+                if i is None or not self._sources.parameters.is_matrix[i]:
                     continue
-                name = self._parameters.infos[i].name
-                _, weight = self._updates.norms.get(name, (0.0, None))
-                gradient = self._gradients.norms.get(name)
+                name = self._sources.parameters.infos[i].name
+                _, weight = self._sources.updates.norms.get(name, (0.0, None))
+                gradient = self._sources.gradients.norms.get(name)
                 if weight is None or not gradient:
                     continue
                 names.append(name)

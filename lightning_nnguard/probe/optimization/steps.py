@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch.optim import Optimizer
 
 from lightning_nnguard.observation import AdaptiveStepSeen, Seen
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Numbers
-from lightning_nnguard.probe.gradients import GradientCollector
-from lightning_nnguard.probe.optimization.host import HostCollector
-from lightning_nnguard.probe.parameters import Parameters
-from lightning_nnguard.probe.updates import UpdateCollector
+from lightning_nnguard.probe.optimization.host import HostCollector, StepSources
 from lightning_nnguard.probe.window import StepWindow
 
 #: Optimizers whose step is the learning rate times a number around one, whatever the size of the gradient.
@@ -25,18 +21,12 @@ class AdaptiveStepCollector(HostCollector):
     """RMS(update) / learning rate of the weight matrices that an optimizer of Adam's kind moves.
 
     Args:
-        optimizers: Returns the run's optimizers.
-        parameters: The model's parameters.
-        gradients: Measures the gradients.
-        updates: Measures the updates.
+        sources: What tells the norms of a step.
     """
 
-    def __init__(
-        self, optimizers: Callable[[], Sequence[Optimizer]], parameters: Parameters, gradients: GradientCollector,
-        updates: UpdateCollector,
-    ) -> None:  # fmt: skip
-        super().__init__(parameters.device)
-        self._optimizers, self._parameters, self._gradients, self._updates = optimizers, parameters, gradients, updates
+    def __init__(self, sources: StepSources) -> None:
+        super().__init__(sources.parameters.device)
+        self._sources = sources
         self._windows: dict[int, StepWindow] = {}
         self._settings: dict[int, tuple[str, float, float]] = {}
 
@@ -44,13 +34,13 @@ class AdaptiveStepCollector(HostCollector):
         """Keep rates and eps at which the optimizers are about to step."""
         if self._settings:
             return
-        for optimizer in self._optimizers():
+        for optimizer in self._sources.optimizers():
             if type(optimizer) in _ADAPTIVE:
                 for group in optimizer.param_groups:
                     rate, eps = group["lr"], group["eps"]
                     if isinstance(rate, int | float) and isinstance(eps, int | float) and rate > 0:
                         setting = type(optimizer).__name__, float(rate), float(eps)
-                        self._settings |= {self._parameters.index.get(id(each), -1): setting for each in group["params"]}
+                        self._settings |= {self._sources.parameters.index.get(id(each), -1): setting for each in group["params"]}
 
     def abandon(self) -> None:
         """Forget a batch that does not come to its end."""
@@ -61,11 +51,11 @@ class AdaptiveStepCollector(HostCollector):
         settings, self._settings = self._settings, {}
         rows = []
         for i, (kind, rate, eps) in settings.items():
-            if i < 0 or not self._parameters.is_matrix[i]:
+            if i < 0 or not self._sources.parameters.is_matrix[i]:
                 continue
-            info = self._parameters.infos[i]
-            update, _ = self._updates.norms.get(info.name, (0.0, 0.0))
-            gradient = self._gradients.norms.get(info.name)
+            info = self._sources.parameters.infos[i]
+            update, _ = self._sources.updates.norms.get(info.name, (0.0, 0.0))
+            gradient = self._sources.gradients.norms.get(info.name)
             if not update or not gradient:  # skipped, or a part of the model that this batch did not use
                 continue
             root = math.sqrt(info.tensor.numel())

@@ -20,6 +20,7 @@ from lightning_nnguard.observation import (
     Seen,
 )
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.attempts import Attempts
 from lightning_nnguard.probe.exchange import Exchange
 from lightning_nnguard.probe.gradients import GradientCollector
 from lightning_nnguard.probe.optimization.decay import History
@@ -44,7 +45,7 @@ class Run:
         self.updates = UpdateCollector(parameters, max_bytes=None, has_scaler=has_scaler, gradients=self.gradients)
         self.watch = OptimizationWatch(
             parameters, KINDS, optimizers=lambda: [self.optimizer], gradients=self.gradients, updates=self.updates,
-            plan=OptimizationPlan(**plan), has_scaler=has_scaler,
+            plan=OptimizationPlan(**plan), has_scaler=has_scaler, attempts=Attempts(pytest.fail),
         )  # fmt: skip
         watched = {name: each for name, each in self.watch.collectors.items() if each is not None}
         collectors = {"gradients": self.gradients, "updates": self.updates, **watched}
