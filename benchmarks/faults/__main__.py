@@ -21,7 +21,8 @@ from benchmarks.faults.case import Case, cases, selected
 from benchmarks.faults.evidence import between_markers, rule_evidence, write_json
 from benchmarks.faults.pool import run_jobs
 from benchmarks.faults.report import Report, report
-from benchmarks.faults.result import Job, Result, Store, Suite, digest
+from benchmarks.faults.result import Job, Result, Store, Suite
+from benchmarks.faults.sources import digests
 from benchmarks.faults.tables import RuleFacts, Rules
 from benchmarks.faults.worker import work
 from lightning_nnguard import Severity
@@ -94,15 +95,12 @@ def rule_facts() -> Rules:
 
 def _run(jobs: Sequence[Job], by_key: dict[str, Case], options: argparse.Namespace) -> list[Result]:
     store = Store(options.out)
-    zoo = ROOT / "benchmarks" / "faults"
-    programs = [zoo / "planted", zoo / "healthy", *(zoo / f"{name}.py" for name in ("data", "fault", "nets", "program"))]
-    sources = {"guard": digest([ROOT / "lightning_nnguard", *programs]), "baselines": digest([zoo / "baselines", *programs])}
-    wanted = set(jobs)
-    done = {job: result for job, result in store.read().items() if job in wanted and result.status == "ok"}
+    sources = digests(jobs, by_key)
+    done = {job: result for job, result in store.read().items() if job in sources and result.status == "ok"}
     if options.markdown:  # what is published is of one state of the sources
-        done = {job: result for job, result in done.items() if result.sources == sources[result.suite]}
+        done = {job: result for job, result in done.items() if result.sources == sources[job]}
     console = Console(stderr=True)
-    if stale := sum(result.sources != sources[result.suite] for result in done.values()):
+    if stale := sum(result.sources != sources[job] for job, result in done.items()):
         console.print(f"{stale} of the {len(done)} runs in {store.path} are of other sources; --fresh runs them again")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -112,7 +110,7 @@ def _run(jobs: Sequence[Job], by_key: dict[str, Case], options: argparse.Namespa
             missing, by_key, work, num_processes=options.jobs, timeout=options.timeout, min_epochs=options.min_epochs
         )
         for result in running:
-            store.append(result, sources[result.suite])
+            store.append(result, sources[result.job])
             done[result.job] = result
             progress.update(task, advance=1, description=result.case)
             if result.status != "ok":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from benchmarks.faults.fault import Fault
@@ -38,6 +40,13 @@ class Case:
     def key(self) -> str:
         """What tells the program from all others, in all processes."""
         return ":".join(part for part in (self.kind, self.name, self.code) if part)
+
+    @property
+    def path(self) -> Path:
+        """The file that the program is written in."""
+        file = sys.modules[self.make.__module__].__file__
+        assert file is not None
+        return Path(file)
 
 
 def cases(faults: Sequence[Fault] = FAULTS, healthy: Sequence[Callable[[], Program]] = PROGRAMS) -> tuple[Case, ...]:

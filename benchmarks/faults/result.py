@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -117,11 +116,3 @@ class Store:
         """Add a result, with the digest of the sources that it ran with."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(replace(result, sources=sources))) + "\n")
-
-
-def digest(places: Iterable[Path]) -> str:
-    """Return a short digest of Python sources: files, and all that lie below folders."""
-    found = hashlib.sha256()
-    for path in sorted(path for place in places for path in ([place] if place.is_file() else place.rglob("*.py"))):
-        found.update(path.read_bytes())
-    return found.hexdigest()[:12]

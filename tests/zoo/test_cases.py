@@ -10,7 +10,8 @@ import pytest
 from benchmarks.faults.case import cases, selected
 from benchmarks.faults.fault import Fault
 from benchmarks.faults.program import Program
-from benchmarks.faults.result import Result, Said, Store
+from benchmarks.faults.result import Job, Result, Said, Store
+from benchmarks.faults.sources import digests
 from benchmarks.faults.stratum import STRATA, stratum_of
 from lightning_nnguard.rules import all_rules
 
@@ -67,3 +68,13 @@ def test_results_are_resumed_from_the_last_line_of_each_job(tmp_path: Path) -> N
         file.write('{"suite": "gua')
     (found,) = store.read().values()
     assert found == replace(second, sources="abc")
+
+
+def test_a_result_depends_on_its_tool_and_on_the_file_of_its_program() -> None:
+    by_key = {case.key: case for case in cases()}
+    one, other = "planted:contract.softmax_before_cross_entropy:NNG208", "healthy:vision.squeeze_and_excite"
+    same = next(key for key, case in by_key.items() if case.path == by_key[one].path and key != one)
+    jobs: list[Job] = [("guard", one, 0), ("guard", same, 1), ("guard", other, 0), ("baselines", one, 0)]
+    found = list(digests(jobs, by_key).values())
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
