@@ -36,6 +36,7 @@ from lightning_nnguard.observation import (
     LabelsSeen,
     LayerInputSeen,
     LoadSeen,
+    LogKeysSeen,
     LossCallSeen,
     LossSeen,
     MetricSeen,
@@ -43,6 +44,7 @@ from lightning_nnguard.observation import (
     ModelSeen,
     ModeSeen,
     MonitorSeen,
+    MonitorSpreadSeen,
     NonFiniteSeen,
     NormCallSeen,
     NoStepSeen,
@@ -57,8 +59,11 @@ from lightning_nnguard.observation import (
     PredictionsSeen,
     Quantity,
     RandomEvaluationSeen,
+    RandomStateSeen,
+    RankDataSeen,
     RateSeen,
     RepeatedBatchSeen,
+    ReplicaSeen,
     ReshapedClassesSeen,
     RunningStatisticsSeen,
     SamplerSeen,
@@ -67,6 +72,7 @@ from lightning_nnguard.observation import (
     Seen,
     SoftmaxSeen,
     StackedLayersSeen,
+    StragglerSeen,
     SymmetrySeen,
     TimeAxisSeen,
     UnregisteredParameterSeen,
@@ -586,6 +592,38 @@ def validation_change(**changes: Any) -> ValidationChangeSeen:
     return replace(ValidationChangeSeen(where="val_dataloader", step=99, epoch=1, num_samples=500, num_changed=0), **changes)
 
 
+def rank_data(**changes: Any) -> RankDataSeen:
+    """Build two ranks that had the same batch once, by chance."""
+    return replace(RankDataSeen(step=100, epoch=0, num_steps=1, num_different=1), **changes)
+
+
+def replica(**changes: Any) -> ReplicaSeen:
+    """Build copies that differ by less than their precision."""
+    return replace(
+        ReplicaSeen(where="encoder.0.weight", step=100, epoch=0, smallest=2.0, largest=2.000001, num_compared=64), **changes
+    )
+
+
+def monitor_spread(**changes: Any) -> MonitorSpreadSeen:
+    """Build a monitored metric that is reduced over ranks."""
+    return replace(MonitorSpreadSeen(where="val_loss", step=100, epoch=1, kind="EarlyStopping", values=(0.5, 0.5)), **changes)
+
+
+def log_keys(**changes: Any) -> LogKeysSeen:
+    """Build a metric that both ranks have logged."""
+    return replace(LogKeysSeen(where="val_loss", step=100, epoch=1, with_it=(0, 1)), **changes)
+
+
+def random_state(**changes: Any) -> RandomStateSeen:
+    """Build ranks that drew the same random numbers once."""
+    return replace(RandomStateSeen(step=100, epoch=0, num_steps=1), **changes)
+
+
+def straggler(**changes: Any) -> StragglerSeen:
+    """Build a slowest rank that is hardly slower than the others."""
+    return replace(StragglerSeen(step=100, epoch=0, rank=1, seconds=0.110, others=0.100, num_windows=9), **changes)
+
+
 def healthy() -> list[Seen]:
     """Return healthy observations of every kind, on which every rule is silent."""
     accuracy = {"mode": "max", "train": (0.5, 0.7, 0.9), "validation": (0.5, 0.65, 0.8), "chance": None}
@@ -669,6 +707,13 @@ def healthy() -> list[Seen]:
         overlap(),
         overlap(num_shared=0, num_repeated=0),
         validation_change(),
+        rank_data(),
+        rank_data(num_steps=100),  # one batch that never changes
+        replica(),
+        monitor_spread(),
+        log_keys(),
+        random_state(),
+        straggler(),
         gap(),
         gap(final=True),
         gap(where="accuracy", **accuracy),

@@ -64,8 +64,11 @@ class GapWatch:
         """Keep the values of a validation that has just ended."""
         if not self._is_on:
             return
-        self._validation = logged_numbers(trainer)
-        self._fair = {}
+        self._validation, self._fair = {}, {}
+        try:
+            self._validation = logged_numbers(trainer)
+        except Exception as error:  # the other ranks wait for this one's values, whatever went wrong with them
+            self._fail(error)
         if self._slice is not None:
             try:
                 self._fair = self._slice.measure(module, context())
@@ -83,10 +86,7 @@ class GapWatch:
         try:
             values = self._values(trainer, probe, at_epoch_end=at_epoch_end) if self._validation and not self._has_failed else []
         except Exception as error:  # the other ranks wait for this one's values, whatever went wrong with them
-            self._has_failed = True
-            note = f"the gap is not compared: {type(error).__name__}: {error}"
-            self._note(note)
-            contain(error, note, strict=self._strict)
+            self._fail(error)
         self._validation = {}
         if not self._add(values) and not final:
             return ()
@@ -97,6 +97,12 @@ class GapWatch:
             regularised=modes is not None and modes.dropout_in_training,
             final=final,
         )
+
+    def _fail(self, error: Exception) -> None:
+        self._has_failed = True
+        note = f"the gap is not compared: {type(error).__name__}: {error}"
+        self._note(note)
+        contain(error, note, strict=self._strict)
 
     def _values(self, trainer: Trainer, probe: Probe, *, at_epoch_end: bool) -> list[_Value]:
         """Return what this rank knows of each pair."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightning_nnguard.observation import MonitorSeen
@@ -22,6 +22,15 @@ def monitors_of(trainer: Trainer, at: At) -> Sequence[MonitorSeen]:
         for owner, name in _owners(trainer)
         if isinstance(name, str) and (mode := getattr(owner, "mode", None)) in {"min", "max"}
     ]
+
+
+def monitored_by(trainer: Trainer) -> Mapping[str, str]:
+    """Return the metrics that are monitored, each with the class of the first who does."""
+    found: dict[str, str] = {}
+    for owner, name in _owners(trainer):
+        if isinstance(name, str):
+            found.setdefault(name, type(owner).__name__)
+    return found
 
 
 def _owners(trainer: Trainer) -> Iterator[tuple[object, object]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_nnguard.callbacks.agreement import MetricAgreement, rank_facts
 from lightning_nnguard.callbacks.fault import TrainingFault
 from lightning_nnguard.callbacks.gaps import GapWatch, logged_numbers
 from lightning_nnguard.callbacks.loaders import loading_of
@@ -89,6 +90,7 @@ class GuardRun:
         self._optimization = OptimizationFacts(trainer, module, wanted, self.note, strict=options.strict)
         self.probe = self._new_probe()
         self._gaps = GapWatch(options, wanted, ranks=self._ranks, note=self.note)
+        self._metrics = MetricAgreement(trainer, wanted, ranks=self._ranks, note=self.note, strict=options.strict)
         self._laid_out: list[str] | None = None
         self._record.begin(keep=not is_fit)
         self._begin_step = 0
@@ -121,6 +123,7 @@ class GuardRun:
             note=self.note,
             inventory=self._inventory,
             plan=self._optimization.plan,
+            facts=rank_facts(trainer),
         )
 
     def _save_batch(self, kept: BatchKept) -> str:
@@ -259,13 +262,15 @@ class GuardRun:
 
     def end_evaluation(self, stage: Stage) -> None:
         """End an evaluation."""
-        modes = self.probe.end_evaluation(stage, self._view.at())
-        gaps: Sequence[Seen] = ()
-        if stage == "validate" and self._is_fit and not self._trainer.sanity_checking:
-            self._gaps.note_validation(self._trainer, self._module, self._view.context)
-            gaps = () if self._trainer.is_last_batch else self._compared(self._view.at(), at_epoch_end=False)
-        self._see(modes)
-        self._see(gaps)
+        at, seen = self._view.at(), list[Seen]()
+        try:
+            seen += self.probe.end_evaluation(stage, at)
+        finally:  # the other ranks wait for this one's metrics, whatever went wrong with the rest
+            if stage == "validate" and self._is_fit and not self._trainer.sanity_checking:
+                seen += self._metrics.compare(at)
+                self._gaps.note_validation(self._trainer, self._module, self._view.context)
+                seen += () if self._trainer.is_last_batch else self._compared(at, at_epoch_end=False)
+        self._see(seen)
 
     # -- end ---------------------------------------------------------------------------------------------------------------------
 
@@ -303,6 +308,7 @@ class GuardRun:
             self._stands_by = True
             self.note(note)
             self._gaps.stand_by()
+            self._metrics.stand_by()
             with suppress(Exception):
                 self.probe.stand_by()
         return True

@@ -6,6 +6,14 @@ holds everything a rule needs, history included, because rules remember nothing.
 """
 
 from lightning_nnguard.observation.activation import ActivationProfileSeen, ActivationSeen, DeadUnitsSeen, InitialProfileSeen
+from lightning_nnguard.observation.agreement import (
+    LogKeysSeen,
+    MonitorSpreadSeen,
+    RandomStateSeen,
+    RankDataSeen,
+    ReplicaSeen,
+    StragglerSeen,
+)
 from lightning_nnguard.observation.attention import AttentionSeen
 from lightning_nnguard.observation.axes import ReshapedClassesSeen, SamplerSeen, TimeAxisSeen
 from lightning_nnguard.observation.broadcast import BroadcastSeen
@@ -90,6 +98,7 @@ __all__ = [
     "LabelsSeen",
     "LayerInputSeen",
     "LoadSeen",
+    "LogKeysSeen",
     "LossCallSeen",
     "LossSeen",
     "MetricSeen",
@@ -97,6 +106,7 @@ __all__ = [
     "ModeSeen",
     "ModelSeen",
     "MonitorSeen",
+    "MonitorSpreadSeen",
     "NoStepSeen",
     "NonFiniteSeen",
     "NormCallSeen",
@@ -113,8 +123,11 @@ __all__ = [
     "PredictionsSeen",
     "Quantity",
     "RandomEvaluationSeen",
+    "RandomStateSeen",
+    "RankDataSeen",
     "RateSeen",
     "RepeatedBatchSeen",
+    "ReplicaSeen",
     "ReshapedClassesSeen",
     "RunningStatisticsSeen",
     "SamplerSeen",
@@ -125,6 +138,7 @@ __all__ = [
     "SoftmaxSeen",
     "StackedLayersSeen",
     "Stage",
+    "StragglerSeen",
     "SymmetrySeen",
     "TimeAxisSeen",
     "Trains",

@@ -13,6 +13,9 @@ from torch.optim import Optimizer
 from lightning_nnguard import observation as o
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
+from lightning_nnguard.probe.agreement.facts import RankFacts
+from lightning_nnguard.probe.agreement.watch import KINDS as AGREEMENT_KINDS
+from lightning_nnguard.probe.agreement.watch import AgreementWatch
 from lightning_nnguard.probe.attempts import Attempts
 from lightning_nnguard.probe.audit.audit import Audit
 from lightning_nnguard.probe.audit.feed import Feed
@@ -67,6 +70,7 @@ class Parts:
         steps: What happens between the steps of the optimizers.
         outputs: What loss functions get; it is one of `batches`, too.
         optimization: What the settings of the optimizers leave of a step.
+        agreement: What ranks have in common.
         samples: Samples that come up again; it is one of `batches`, too.
         inputs: What the first layers are given; it is one of `batches`, too.
         labels: The labels of the batches; it is one of `batches`, too.
@@ -84,6 +88,7 @@ class Parts:
     mode_losses: ModeLossCollector | None
     steps: StepWatch | None
     optimization: OptimizationWatch | None
+    agreement: AgreementWatch | None = None
     outputs: OutputWatch | None = None
     samples: SampleWatch | None = None
     inputs: InputWatch | None = None
@@ -98,7 +103,8 @@ class Parts:
             ("gradients", self.gradients), ("updates", self.updates), ("modes", self.modes),
             ("audit", self.audit), ("inventory", self.inventory), ("loss by mode", self.mode_losses),
             *(self.steps.collectors.items() if self.steps is not None else ()),
-            *(self.optimization.collectors.items() if self.optimization is not None else ()), *self.batches.items(),
+            *(self.optimization.collectors.items() if self.optimization is not None else ()),
+            *(self.agreement.collectors.items() if self.agreement is not None else ()), *self.batches.items(),
         ]  # fmt: skip
         return {name: each for name, each in named if each is not None}
 
@@ -144,6 +150,7 @@ def build_parts(
     attempts: Attempts,
     inventory: Inventory | None,
     plan: OptimizationPlan,
+    facts: RankFacts,
 ) -> Parts:
     """Build what the wanted observations need.
 
@@ -160,6 +167,7 @@ def build_parts(
         attempts: Runs the parts.
         inventory: Looks at the set-up of the fit; None when nobody asked for it.
         plan: What the Trainer knows of the optimizers' work.
+        facts: What the strategy says about the ranks.
     """
     wanted, device = set(settings.wanted), parameters.device
 
@@ -210,6 +218,9 @@ def build_parts(
             parameters, wanted, optimizers=optimizers, gradients=gradients, updates=updates, plan=plan,
             has_scaler=has_scaler, attempts=attempts,
         )  # fmt: skip
+    agreement = None
+    if wanted & AGREEMENT_KINDS and ranks.world_size > 1:
+        agreement = AgreementWatch(parameters, wanted, facts=facts, ranks=ranks, attempts=attempts)
     samples = SampleWatch(ranks=ranks, device=device) if wanted & SAMPLE_KINDS else None
     labels = inputs = None
     if wanted & LABEL_KINDS:
@@ -223,6 +234,7 @@ def build_parts(
         inventory.join(device, lambda: audit.targets_per_sample if audit is not None else None)
     return Parts(
         nonfinite=nonfinite, losses=losses, activations=activations, gradients=gradients, updates=updates, modes=modes,
-        audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps, optimization=optimization, outputs=outputs,
-        samples=samples, inputs=inputs, labels=labels, batches={name: each for name, each in watches.items() if each is not None},
+        audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps, optimization=optimization, agreement=agreement,
+        outputs=outputs, samples=samples, inputs=inputs, labels=labels,
+        batches={name: each for name, each in watches.items() if each is not None},
     )  # fmt: skip

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from lightning_nnguard import observation as o
+from lightning_nnguard.probe.agreement.facts import RankFacts
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.attempts import Attempts
 from lightning_nnguard.probe.cadence import Cadence
@@ -52,6 +53,7 @@ class Probe:
         note: Takes a line about something the guard could not do.
         inventory: Looks at the set-up of the fit; None when nobody asked for it.
         plan: What the Trainer knows of the optimizers' work; None for nothing.
+        facts: What the strategy says about the ranks; None for nothing.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Probe:
         note: Callable[[str], None],
         inventory: Inventory | None = None,
         plan: OptimizationPlan | None = None,
+        facts: RankFacts | None = None,
     ) -> None:
         self._model, self._settings, self._ranks = model, settings, ranks
         self._optimizers, self._scaler_scale, self._has_scaler, self._note = optimizers, scaler_scale, has_scaler, note
@@ -80,13 +83,13 @@ class Probe:
         parts = build_parts(
             model, settings, self._parameters, ranks=ranks, num_slots=self.cadence.max_gap, optimizers=optimizers, save=save,
             context=context, has_scaler=has_scaler, attempts=self._attempts, inventory=inventory,
-            plan=plan or OptimizationPlan(),
+            plan=plan or OptimizationPlan(), facts=facts or RankFacts(),
         )  # fmt: skip
         self._nonfinite, self._activations, self._gradients = parts.nonfinite, parts.activations, parts.gradients
         self._updates, self._audit, self._inventory, self._inputs = parts.updates, parts.audit, parts.inventory, parts.inputs
         self._mode_losses, self._steps, self._batches = parts.mode_losses, parts.steps, parts.batches
         self.losses, self.modes, self._optimization = parts.losses, parts.modes, parts.optimization
-        self._samples, self._labels = parts.samples, parts.labels
+        self._samples, self._labels, self._agreement = parts.samples, parts.labels, parts.agreement
         failed = self._attempts.fail
         self._forward = ForwardWatch(model, activations=parts.activations, listeners=parts.listeners(), on_error=failed)
         self._evaluations = EvaluationWatch(model, parts, self._forward, attempts=self._attempts, note=note, ranks=ranks)
@@ -178,6 +181,8 @@ class Probe:
             self._attempts.run("forward watch", partial(self._forward.attach, recorder))
             if not self._forward.can_listen:
                 self._note(f"{COMPILED}{'' if self._audit is None else 'in training, '}{UNSEEN}")
+        if self._agreement is not None:
+            self._agreement.start_batch(batch)
         if manual and any(
             each is not None for each in (self._gradients, self._updates, self._steps, self._inventory, self._optimization)
         ):
@@ -197,6 +202,8 @@ class Probe:
             return
         if self._is_sampling:
             self._forward.pause()
+            if self._agreement is not None:
+                self._agreement.before_backward()
             if self._audit is not None and isinstance(loss, Tensor):
                 self._attempts.run("audit", partial(self._audit.note_loss, loss))
         if self._nonfinite is not None and isinstance(loss, Tensor):
@@ -276,6 +283,8 @@ class Probe:
             self._steps.end_batch(self._at)
         if self._optimization is not None and not self._stands_by:
             self._optimization.end_batch()
+        if self._agreement is not None and not self._stands_by:
+            self._agreement.end_batch()
         device = self._parameters.device
         seconds = [self.total_seconds, perf_counter() - self._began]
         self._exchange.send(torch.tensor(seconds, dtype=torch.float32, device=device), self._at)
