@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lightning_nnguard.callbacks.gaps import logged_numbers
@@ -26,10 +27,9 @@ def rank_facts(trainer: Trainer) -> RankFacts:
     strategy = trainer.strategy
     names = {each.__name__ for each in type(strategy).__mro__}
     averages_weights = getattr(strategy, "_model_averager", None) is not None  # local SGD: ranks part, and meet now and then
-    try:
-        num_parts = int((getattr(strategy, "distributed_sampler_kwargs", None) or {}).get("num_replicas", 1))
-    except Exception:  # a strategy of the user's
-        num_parts = 1
+    num_parts: int | None = None
+    with suppress(Exception):  # a strategy of the user's
+        num_parts = int(strategy.distributed_sampler_kwargs["num_replicas"])  # type: ignore[attr-defined]
     is_replicated = "DDPStrategy" in names and "DeepSpeedStrategy" not in names and not averages_weights
     return RankFacts(num_data_ranks=num_parts, has_replicas=is_replicated)
 

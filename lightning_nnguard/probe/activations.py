@@ -69,10 +69,11 @@ class ActivationCollector:
         ranks: The processes that train together.
         device: Where the statistics are kept.
         max_histograms: Layers that get a histogram; 0 for none.
+        share_of_samples: Which part of the samples that all ranks count are different ones.
     """
 
-    def __init__(self, *, ranks: Ranks, device: torch.device, max_histograms: int) -> None:
-        self._ranks = ranks
+    def __init__(self, *, ranks: Ranks, device: torch.device, max_histograms: int, share_of_samples: float = 1.0) -> None:
+        self._ranks, self._share = ranks, share_of_samples
         self._device = device
         self._max_histograms = max_histograms
         self.rows = Rows(ranks.gather if ranks.world_size > 1 else None)
@@ -255,9 +256,9 @@ class ActivationCollector:
         history = self._rms.setdefault(row.where, deque(maxlen=_HISTORY))
         history.append(found.rms)
         return ActivationSeen(
-            where=row.where, step=at.step, epoch=at.epoch, kind=row.kind, source=row.source, num_samples=round(sums[WIDTH]),
-            num_values=found.num_values, mean=found.mean, std=found.std, rms=found.rms, low=-extremes[0], high=extremes[1],
-            zero_fraction=found.zero_fraction,
+            where=row.where, step=at.step, epoch=at.epoch, kind=row.kind, source=row.source,
+            num_samples=round(sums[WIDTH] * self._share), num_values=found.num_values, mean=found.mean, std=found.std,
+            rms=found.rms, low=-extremes[0], high=extremes[1], zero_fraction=found.zero_fraction,
             saturated_fraction=found.outside_fraction if row.kind in BOUNDS else None,
             largest=row.largest, dtype=row.dtype_name,
             is_gate=extremes[3] > 0, rms_history=tuple(history),

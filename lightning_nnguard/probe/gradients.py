@@ -120,7 +120,9 @@ class GradientCollector:
         parts = [self._squares * self._parameters.weights, self._present]
         if self._chosen:
             counts = torch.tensor(self._counts, dtype=torch.float32, device=device)
-            parts += [histogram_counts(self._samples, counts), counts, self._samples.sum(1), self._samples.square().sum(1)]
+            numbers = [counts, self._samples.sum(1), self._samples.square().sum(1)]
+            weights = self._parameters.weights[self._parameters.place(self._chosen)]  # ranks that hold the same elements count them once
+            parts += [histogram_counts(self._samples, counts) * weights[:, None], *(each * weights for each in numbers)]
         self._clear()
         return pack(parts, device), torch.zeros(0, dtype=torch.float32, device=device)
 
@@ -142,7 +144,7 @@ class GradientCollector:
             limit = self._clip_norm()
             seen += [GradientNormSeen(step=at.step, epoch=at.epoch, norms=norms, steps=steps, limit=limit), *self._profile(at)]
         rest = sums[2 * num :]
-        tables = rest[: chosen * NUM_BINS].reshape(chosen, NUM_BINS)
+        tables = rest[: chosen * NUM_BINS].reshape(chosen, NUM_BINS).round()
         counts, totals, total_squares = rest[chosen * NUM_BINS :].reshape(3, chosen) if chosen else ([], [], [])
         edges = upper_edges().tolist()
         for slot, index in enumerate(self._chosen):

@@ -179,7 +179,10 @@ def build_parts(
 
     activations = gradients = updates = losses = modes = nonfinite = mode_losses = audit = steps = None
     if wanted & _ACTIVATIONS or settings.activation_histograms:
-        activations = ActivationCollector(ranks=ranks, device=device, max_histograms=settings.activation_histograms)
+        share = facts.share_of_samples(ranks.world_size)
+        activations = ActivationCollector(
+            ranks=ranks, device=device, max_histograms=settings.activation_histograms, share_of_samples=share
+        )
     if (wanted & _GRADIENTS or settings.gradient_histograms) and len(parameters):
         gradients = GradientCollector(
             parameters, max_histograms=settings.gradient_histograms, has_scaler=has_scaler, clip_norm=plan.clip_norm

@@ -1,23 +1,27 @@
-"""Two ranks in forked processes: a hang ends the processes and fails the test."""
+"""Several ranks in forked processes: a hang ends the processes and fails the test."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from lightning_nnguard import NNGuardWarning
+from lightning_nnguard.observation import DeadUnitsSeen, GradientSeen, HistogramSeen, Seen, UpdateSeen
+from lightning_nnguard.stats.norms import local
 from tests.programs import seed, trainer
 
 
@@ -31,7 +35,9 @@ class Rank:
         reduces: Steps -> calls of `all_reduce` while their batch ran.
         gathers: Steps -> calls of `all_gather_object` likewise.
         sampled: Steps that were sampled.
-        weights: Sum of all weights at the end.
+        weights: Sum of all weights at the end; of this rank's shards, where they are sharded.
+        digest: Digest of the bytes of all weights and buffers at the end.
+        measured: Numbers that the guard has measured, by "step kind place".
         told: What went to standard error.
     """
 
@@ -41,6 +47,8 @@ class Rank:
     gathers: dict[str, int]
     sampled: list[int]
     weights: float
+    digest: str
+    measured: dict[str, list[float]]
     told: str
 
     def names(self) -> list[str]:
@@ -54,10 +62,25 @@ class Report(pl.Callback):
         self.guard, self.folder, self.error = guard, folder, ""
         self.counts: dict[str, dict[int, int]] = {"all_reduce": {}, "all_gather_object": {}}
         self.step, self.sampled = -1, []  # type: ignore[var-annotated]
+        self.measured: dict[str, list[float]] = {}
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for name in self.counts:
             setattr(dist, name, self._counted(name, getattr(dist, name)))
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        run = self.guard._run if self.guard is not None else None
+        if run is None:
+            return
+        see = run.monitor.see
+
+        def seen(observations: Any) -> Any:
+            for each in observations:
+                if (numbers := _numbers(each)) is not None:
+                    self.measured[f"{each.step} {type(each).__name__} {getattr(each, 'quantity', '')}{each.where}"] = numbers
+            return see(observations)
+
+        run.monitor.see = seen
 
     def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -89,12 +112,42 @@ class Report(pl.Callback):
             "reduces": {step: count for step, count in self.counts["all_reduce"].items() if step >= 0},
             "gathers": {step: count for step, count in self.counts["all_gather_object"].items() if step >= 0},
             "sampled": self.sampled,
-            "weights": float(sum(each.double().sum() for each in module.parameters())),
+            "weights": float(sum(local(each).double().sum() for each in module.parameters())),
+            "digest": digest_of(module),
+            "measured": self.measured,
         }
         (self.folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(content))
 
 
-def two_ranks(
+def digest_of(module: Any) -> str:
+    """Return a digest of the bytes of a module's weights and buffers, as far as this rank has them."""
+    digest = hashlib.sha256()
+    for name, each in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
+        digest.update(name.encode() + local(each.detach()).contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _numbers(seen: Seen) -> list[float] | None:
+    match seen:
+        case UpdateSeen():
+            return [seen.update_norm, seen.weight_norm, seen.ratio]
+        case GradientSeen():
+            return [seen.norm, seen.rms]
+        case DeadUnitsSeen():
+            return [seen.num_units, seen.num_dead, seen.num_samples]
+        case HistogramSeen():
+            return [*seen.counts, seen.low, seen.high]
+    return None
+
+
+def two_ranks(build: Callable[[], Any], guard: Any, folder: Path, **options: Any) -> tuple[Rank, Rank]:
+    """Fit a module on two ranks and return what each saw; see `many_ranks`."""
+    first, second = many_ranks(2, build, guard, folder, **options)
+    return first, second
+
+
+def many_ranks(
+    num: int,
     build: Callable[[], Any],
     guard: Any,
     folder: Path,
@@ -102,12 +155,14 @@ def two_ranks(
     train: Any,
     validation: Any = None,
     prepare: Callable[[], None] | None = None,
-    seconds: float = 60,
+    seconds: float = 90,
+    lost: Set[int] = frozenset(),
     **options: Any,
-) -> tuple[Rank, Rank]:
-    """Fit a module on two ranks and return what each saw.
+) -> tuple[Rank, ...]:
+    """Fit a module on some ranks and return what each saw.
 
     Args:
+        num: Number of ranks.
         build: Builds the module.
         guard: The guard; None for a run without one.
         folder: Where the ranks write.
@@ -115,13 +170,14 @@ def two_ranks(
         validation: Validation loader.
         prepare: Runs before the ranks part.
         seconds: After this time the ranks count as hanging.
+        lost: Ranks that die without a report; the last ones.
         options: Arguments of the Trainer.
     """
 
     port = find_free_network_port()
 
     def rank(index: int) -> None:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(index), "WORLD_SIZE": "2"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(index), "WORLD_SIZE": str(num)}
         sys.stderr = (folder / f"stderr{index}.txt").open("a", buffering=1)
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=NNGuardWarning)
@@ -130,10 +186,10 @@ def two_ranks(
             prepare()
         seed(0)
         callbacks = [each for each in (guard, Report(guard, folder)) if each is not None]
-        made = trainer(*callbacks, **{"strategy": "ddp", "devices": 2, "default_root_dir": folder, **options})
+        made = trainer(*callbacks, **{"strategy": "ddp", "devices": num, "default_root_dir": folder, **options})
         made.fit(build(), train, validation)
 
-    processes = [multiprocessing.get_context("fork").Process(target=rank, args=(index,)) for index in (0, 1)]
+    processes = [multiprocessing.get_context("fork").Process(target=rank, args=(index,)) for index in range(num)]
     for process in processes:
         process.start()
     deadline = time.monotonic() + seconds
@@ -143,9 +199,8 @@ def two_ranks(
     for process in hanging:
         process.kill()
         process.join()
-    told = [(folder / f"stderr{index}.txt").read_text() for index in (0, 1)]
+    told = [(folder / f"stderr{index}.txt").read_text() for index in range(num)]
     assert not hanging, "the ranks hang:\n" + "\n".join(each[-3000:] for each in told)
-    reports = [folder / f"rank{index}.json" for index in (0, 1)]
+    reports = [folder / f"rank{index}.json" for index in range(num) if index not in lost]
     assert all(report.exists() for report in reports), told
-    first, second = (Rank(**json.loads(report.read_text()), told=text) for report, text in zip(reports, told, strict=True))
-    return first, second
+    return tuple(Rank(**json.loads(report.read_text()), told=text) for report, text in zip(reports, told, strict=not lost))

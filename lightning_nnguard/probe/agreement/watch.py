@@ -34,7 +34,7 @@ class AgreementWatch:
         self, parameters: Parameters, wanted: Collection[type[Seen]], *, facts: RankFacts, ranks: Ranks, attempts: Attempts
     ) -> None:
         self._run, wants, device, size = attempts.run, frozenset(wanted), parameters.device, ranks.world_size
-        splits = facts.num_data_ranks > 1
+        splits = (facts.num_data_ranks or 1) > 1
         self._data = RankDataCollector(device, size) if RankDataSeen in wants and splits else None
         self._replicas = ReplicaCollector(parameters, size) if ReplicaSeen in wants and facts.has_replicas else None
         self._randomness = RandomnessCollector(device, size) if RandomStateSeen in wants and splits else None
