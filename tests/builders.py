@@ -24,6 +24,7 @@ from lightning_nnguard.observation import (
     DecaySeen,
     DuplicateUnitsSeen,
     EpochOrderSeen,
+    EqualitySeen,
     FrozenUpdateSeen,
     GapSeen,
     GradientNormSeen,
@@ -32,6 +33,7 @@ from lightning_nnguard.observation import (
     HeldGraphsSeen,
     InitialProfileSeen,
     InputShiftSeen,
+    KeyMaskSeen,
     LabelShiftSeen,
     LabelsSeen,
     LayerInputSeen,
@@ -55,6 +57,7 @@ from lightning_nnguard.observation import (
     OverlapSeen,
     PaddingSeen,
     ParameterSeen,
+    PositionAxisSeen,
     PrecisionSeen,
     PredictionsSeen,
     Quantity,
@@ -62,6 +65,7 @@ from lightning_nnguard.observation import (
     RandomStateSeen,
     RankDataSeen,
     RateSeen,
+    ReducedWeightsSeen,
     RepeatedBatchSeen,
     ReplicaSeen,
     ReshapedClassesSeen,
@@ -70,6 +74,7 @@ from lightning_nnguard.observation import (
     ScalerSeen,
     ScheduleSeen,
     Seen,
+    SelfSimilaritySeen,
     SoftmaxSeen,
     StackedLayersSeen,
     StragglerSeen,
@@ -286,9 +291,28 @@ def broadcast(**changes: Any) -> BroadcastSeen:
     return replace(seen, **changes)
 
 
+def equality(**changes: Any) -> EqualitySeen:
+    """Build a healthy accuracy: indices of the largest of ten outputs against labels."""
+    return replace(EqualitySeen(step=0, epoch=0, stage="validate", source="train.py:48, `predicted == y`"), **changes)
+
+
+def self_similarity(**changes: Any) -> SelfSimilaritySeen:
+    """Build a healthy contrastive loss over 128 views, whose diagonal is masked."""
+    seen = SelfSimilaritySeen(step=0, epoch=0, stage="train", source="train.py:48, `F.cross_entropy(sim, target)`")
+    return replace(seen, **changes)
+
+
 def objective(**changes: Any) -> ObjectiveSeen:
     """Build a healthy trained loss: all eight parameters have a gradient after its backward pass."""
     return replace(ObjectiveSeen(step=0, epoch=0), **changes)
+
+
+def reduced_weights(**changes: Any) -> ReducedWeightsSeen:
+    """Build a loss that is multiplied by weights that are all alike."""
+    seen = ReducedWeightsSeen(
+        where="", step=0, epoch=0, source="train.py:49, `loss * w`", loss_source="train.py:48, `F.cross_entropy(x, y)`"
+    )
+    return replace(seen, **changes)
 
 
 def whole_loss(**changes: Any) -> WholeLossSeen:
@@ -361,6 +385,12 @@ def stacked_layers(**changes: Any) -> StackedLayersSeen:
 def norm_call(**changes: Any) -> NormCallSeen:
     """Build a healthy call of batch norm in training: 64 values a channel."""
     return replace(NormCallSeen(where="encoder.1", step=0, epoch=0, source="net.py:12, `self.encoder(x)`"), **changes)
+
+
+def key_mask(**changes: Any) -> KeyMaskSeen:
+    """Build the mask of 32 padded sequences of a transformer, which looks at their tokens and ignores the padding."""
+    seen = KeyMaskSeen(where="layer.self_attn", step=0, epoch=0, source="net.py:12, `self.layer(h, src_key_padding_mask=mask)`")
+    return replace(seen, **changes)
 
 
 def attention(**changes: Any) -> AttentionSeen:
@@ -577,6 +607,15 @@ def time_axis(**changes: Any) -> TimeAxisSeen:
     return replace(seen, **changes)
 
 
+def position_axis(**changes: Any) -> PositionAxisSeen:
+    """Build positions that are added along the time of an input whose batch is in dimension 1."""
+    seen = PositionAxisSeen(
+        where="pos", step=0, epoch=0, source="net.py:12, `x + self.pe[:x.size(0)]`", table="pos.pe", table_shape=(500, 1, 32),
+        shape=(20, 64, 32), is_batch=False, target_shapes=((64,),), mixed_lengths=(20,),
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
 def reshaped_classes(**changes: Any) -> ReshapedClassesSeen:
     """Build logits of (batch, time, classes) that were flattened to (samples, classes)."""
     seen = ReshapedClassesSeen(
@@ -654,8 +693,12 @@ def healthy() -> list[Seen]:
         loss_call(),
         loss_call(stage="validate", is_trained=False),
         broadcast(),
+        broadcast(is_metric=True, num_with_grad=1),
+        equality(),
+        self_similarity(),
         objective(),
         whole_loss(),
+        reduced_weights(),
         parameter(),
         parameter(trainable=False, receives_gradient=False, num_optimizers=0),
         parameter(receives_gradient=False, num_optimizers=0),
@@ -668,6 +711,7 @@ def healthy() -> list[Seen]:
         monitor(),
         sampler(),
         time_axis(),
+        position_axis(),
         reshaped_classes(),
         monitor(where="val_acc", mode="max"),
         initial_profile(),
@@ -677,6 +721,7 @@ def healthy() -> list[Seen]:
         norm_call(),
         choice(),
         attention(),
+        key_mask(),
         output_spread(),
         predictions(),
         convolution_input(),

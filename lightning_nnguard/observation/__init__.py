@@ -14,8 +14,8 @@ from lightning_nnguard.observation.agreement import (
     ReplicaSeen,
     StragglerSeen,
 )
-from lightning_nnguard.observation.attention import AttentionSeen
-from lightning_nnguard.observation.axes import ReshapedClassesSeen, SamplerSeen, TimeAxisSeen
+from lightning_nnguard.observation.attention import AttentionSeen, KeyMaskSeen
+from lightning_nnguard.observation.axes import PositionAxisSeen, ReshapedClassesSeen, SamplerSeen, TimeAxisSeen
 from lightning_nnguard.observation.broadcast import BroadcastSeen
 from lightning_nnguard.observation.data import (
     ConstantInputSeen,
@@ -39,7 +39,8 @@ from lightning_nnguard.observation.layers import (
 )
 from lightning_nnguard.observation.leak import HeldGraphsSeen
 from lightning_nnguard.observation.learning import GapSeen, LossSeen
-from lightning_nnguard.observation.loss_call import LossCallSeen
+from lightning_nnguard.observation.loss_call import LossCallSeen, ReducedWeightsSeen
+from lightning_nnguard.observation.metrics import EqualitySeen
 from lightning_nnguard.observation.mode import ModeSeen
 from lightning_nnguard.observation.nonfinite import NonFiniteSeen
 from lightning_nnguard.observation.objective import ObjectiveSeen, Trains, WholeLossSeen
@@ -65,6 +66,7 @@ from lightning_nnguard.observation.samples import (
     WorkerSamplesSeen,
 )
 from lightning_nnguard.observation.seen import ParameterKind, Quantity, Seen, Stage, has_non_finite
+from lightning_nnguard.observation.similarity import SelfSimilaritySeen
 from lightning_nnguard.observation.symmetry import DuplicateUnitsSeen, SymmetrySeen
 from lightning_nnguard.observation.update import FrozenUpdateSeen, UpdateProfileSeen, UpdateSeen
 
@@ -85,6 +87,7 @@ __all__ = [
     "DecaySeen",
     "DuplicateUnitsSeen",
     "EpochOrderSeen",
+    "EqualitySeen",
     "FrozenUpdateSeen",
     "GapSeen",
     "GradientNormSeen",
@@ -94,6 +97,7 @@ __all__ = [
     "HistogramSeen",
     "InitialProfileSeen",
     "InputShiftSeen",
+    "KeyMaskSeen",
     "LabelShiftSeen",
     "LabelsSeen",
     "LayerInputSeen",
@@ -119,6 +123,7 @@ __all__ = [
     "ParameterKind",
     "ParameterSeen",
     "PictureSeen",
+    "PositionAxisSeen",
     "PrecisionSeen",
     "PredictionsSeen",
     "Quantity",
@@ -126,6 +131,7 @@ __all__ = [
     "RandomStateSeen",
     "RankDataSeen",
     "RateSeen",
+    "ReducedWeightsSeen",
     "RepeatedBatchSeen",
     "ReplicaSeen",
     "ReshapedClassesSeen",
@@ -134,6 +140,7 @@ __all__ = [
     "ScalerSeen",
     "ScheduleSeen",
     "Seen",
+    "SelfSimilaritySeen",
     "SharedBy",
     "SoftmaxSeen",
     "StackedLayersSeen",

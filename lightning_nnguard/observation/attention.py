@@ -33,3 +33,40 @@ class AttentionSeen(Seen):
     num_keys: float = 64.0
     entropy: float = 0.8
     head_max: float = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyMaskSeen(Seen):
+    """Which keys an attention call of an audited training batch looked at, beside the tokens that they hold. `where` is the module.
+
+    Sequences of which all keys are looked at, or none, count as no sequence. A token is an id that `embedding` or `one_hot` was
+    given at the same position.
+
+    Attributes:
+        function: "softmax", "scaled_dot_product_attention" or "multi_head_attention_forward".
+        source: "net.py:12, `self.layer(h, src_key_padding_mask=mask)`"; None when only library code made the call.
+        num_sequences: Sequences with keys of both kinds.
+        num_kept: Their keys that are looked at.
+        num_kept_tokens: Different tokens among these.
+        token: The most frequent one of them.
+        num_lengths: Different numbers of such keys in a sequence.
+        are_runs: Whether these keys are one unbroken run at the end, or else at the beginning, of each sequence.
+        num_hidden: Their keys that are ignored.
+        num_hidden_tokens: Different tokens among these.
+        hidden_fraction: Share of these that hold `token`.
+        are_frames: Whether the keys come from frames of real numbers instead: a frame of zeros is token 0, each other one a token
+            of its own.
+    """
+
+    function: str = "multi_head_attention_forward"
+    source: str | None = None
+    num_sequences: int = 32
+    num_kept: int = 320
+    num_kept_tokens: int = 50
+    token: int = 7
+    num_lengths: int = 12
+    are_runs: bool = True
+    num_hidden: int = 192
+    num_hidden_tokens: int = 1
+    hidden_fraction: float = 0.0
+    are_frames: bool = False

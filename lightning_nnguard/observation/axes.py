@@ -48,6 +48,29 @@ class TimeAxisSeen(Seen):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PositionAxisSeen(Seen):
+    """A table of positions, cut to the length of dimension 0, that is added to the activations of a training batch.
+
+    Attributes:
+        source: "net.py:12, `x + self.pe[:x.size(0)]`"; None when only library code made the call.
+        table: Name of the parameter or buffer, such as "pos.pe"; "" when it is none.
+        table_shape: Its shape.
+        shape: Shape of the activations: (dimension 0, dimension 1, features).
+        is_batch: Whether dimension 0 of the activations is that of a tensor of the batch: no call between has moved it.
+        target_shapes: Shapes of the tensors of the batch that targets of the trained losses are made of.
+        mixed_lengths: Lengths of the dimensions that attention and recurrence behind the sum run over.
+    """
+
+    source: str | None = None
+    table: str
+    table_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    is_batch: bool
+    target_shapes: tuple[tuple[int, ...], ...]
+    mixed_lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReshapedClassesSeen(Seen):
     """Logits that were reshaped between the layer that made them and a loss over classes. `where` is the module of the loss call.
 

@@ -76,7 +76,8 @@ class GradientNormSeen(Seen):
 class AbsentGradientSeen(Seen):
     """A trainable parameter whose optimizer steps, and which has not had a gradient once, while others of that optimizer have.
 
-    It is watched at every step, and told on sampled ones.
+    When none of an optimizer's parameters has, while those of other optimizers have, they are told as one: `where` is the place of
+    the optimizer, such as "optimizers[0]". Parameters are watched at every step, and told on sampled ones.
 
     Attributes:
         kind: Kind of parameter.
@@ -89,6 +90,9 @@ class AbsentGradientSeen(Seen):
         has_live_twins: Whether its module is one of several in a list, and the same parameter of another one has had a gradient.
         has_live_siblings: Whether another parameter of its module has had a gradient.
         is_installed: Whether the forward that leaves it out is an installed package's.
+        optimizer: Class of the optimizer none of whose parameters has had a gradient; "" when this is one parameter of several.
+        num_parameters: Parameters that this stands for.
+        cuts: Lines that cut them off from a loss: "train.py:48, `fake.detach()`".
     """
 
     kind: ParameterKind
@@ -101,3 +105,6 @@ class AbsentGradientSeen(Seen):
     has_live_twins: bool = False
     has_live_siblings: bool = False
     is_installed: bool = False
+    optimizer: str = ""
+    num_parameters: int = 1
+    cuts: tuple[str, ...] = ()

@@ -23,6 +23,10 @@ class UnregisteredParameterSeen(Seen):
         is_new: Whether they were made, with random values, in the audited batch itself.
         is_optimized: Whether an optimizer of the run holds the first one.
         manual: Whether the user steps the optimizers by hand.
+        is_tensor: Whether it is one plain tensor, no `nn.Parameter`: an attribute of a module that a product takes for its weight,
+            that no optimizer holds, and that kept its values over several sampled steps. `where` is its path then.
+        requires_grad: Whether a gradient flows to it.
+        num_unchanged: Sampled steps on which that plain tensor had kept its values.
     """
 
     source: str | None = None
@@ -35,6 +39,9 @@ class UnregisteredParameterSeen(Seen):
     is_new: bool = False
     is_optimized: bool = False
     manual: bool = False
+    is_tensor: bool = False
+    requires_grad: bool = True
+    num_unchanged: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +59,10 @@ class SoftmaxSeen(Seen):
         channel_dim: Dimension that this layer's features or channels lie in; None without a layer.
         is_combined: Whether its result goes into sums or products with what parameters have made, as weights of an attention do.
         is_trained: Whether the loss that is trained depends on it, through a gradient; False in evaluation.
-        loss: Loss function whose input its result, or the logarithm of it, is; "" for none.
+        loss: Loss function whose input its result, or the logarithm of it, is, or the call that picks from it by integers of the
+            batch, such as "gather"; "" for none.
         loss_source: That call, such as "train.py:48, `F.nll_loss(x, y)`"; None when unknown.
-        class_dim: Dimension of the input that this loss takes the classes from; None for losses of single values.
+        class_dim: Dimension of the input that this call takes the classes from; None for losses of single values.
         target_is_alike: Whether the target of this loss went through a softmax over the same dimension, and through no layer.
     """
 

@@ -1,4 +1,4 @@
-"""What is seen of the samples themselves, recognised by 64-bit digests of their bytes or by the data set they come from."""
+"""What is seen of the samples themselves, recognised by 63-bit digests of their bytes or by the data set they come from."""
 
 from __future__ import annotations
 
@@ -89,6 +89,9 @@ class OverlapSeen(Seen):
         num_repeated: Training samples that have an equal one among the others: in data of few values, or with natural duplicates,
             a sample of validation is met as often.
         num_clean_loaders: Other validation loaders of the run that share nothing with training.
+        num_different: Different ones among the training samples; 0 when unknown.
+        num_unlikely: Shared samples that hold several real numbers, of columns in which different samples hardly agree: none
+            of them is in both by chance.
     """
 
     shared_by: SharedBy
@@ -97,6 +100,8 @@ class OverlapSeen(Seen):
     num_train: int
     num_repeated: int = 0
     num_clean_loaders: int = 0
+    num_different: int = 0
+    num_unlikely: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from lightning_nnguard.stats.norms import local, square_sums
 
 #: Parameters of an optimizer that tell whether a step has any gradients.
 _NUM_LEADS = 4
+#: Lines that cut an optimizer's parameters off which are told at most.
+MAX_CUTS = 2
 #: What is known of the calls of a module; the largest of all ranks counts.
 _NOT_CALLED, _UNKNOWN, _WITHOUT_GRAD, _CALLED = 0.0, 1.0, 2.0, 3.0
 
@@ -38,6 +41,9 @@ class _Held:
         num_steps: Steps on which some parameter had a gradient.
         last: The last of those.
         num_given: Parameters that need not be looked at any more, when these are all; else -1.
+        members: Trainable parameters of the model that it held when it was looked at last.
+        was_live: Whether any parameter of it had had a gradient when it was looked at last.
+        num_idle: Steps before that.
     """
 
     leads: list[Tensor] = field(default_factory=list)
@@ -45,6 +51,9 @@ class _Held:
     absent: dict[int, int] = field(default_factory=dict)
     num_steps: int = 0
     last: int = -1
+    members: tuple[int, ...] = ()
+    was_live: bool = False
+    num_idle: int = 0
 
 
 class AbsentCollector:
@@ -56,13 +65,20 @@ class AbsentCollector:
     Args:
         model: The user's LightningModule.
         parameters: The model's parameters.
+        optimizers: Returns the run's optimizers.
+        cuts: Returns the lines at which parameters are cut off from the losses, by their names, as far as known.
     """
 
     seconds = 0.0
     is_on = True
 
-    def __init__(self, model: nn.Module, parameters: Parameters) -> None:
+    def __init__(
+        self, model: nn.Module, parameters: Parameters, *, optimizers: Callable[[], Sequence[Optimizer]],
+        cuts: Callable[[], Mapping[str, Sequence[str]]],
+    ) -> None:  # fmt: skip
         self._model, self._parameters = model, parameters
+        self._optimizers, self._cuts = optimizers, cuts
+        self._idle: set[int] = set()
         self._open = list(range(len(parameters)))  # the same on all ranks: known from merged numbers
         self._held: dict[int, _Held] = {}
         self._given: set[int] = set()
@@ -117,7 +133,10 @@ class AbsentCollector:
         held = self._look(optimizer) if sampled else self._held.get(id(optimizer))
         if held is None or not held.absent:
             return
-        if held.last != step and any(each.grad is not None for each in held.leads):
+        if held.last != step and not held.was_live:
+            held.last = step
+            held.num_idle += 1
+        elif held.last != step and any(each.grad is not None for each in held.leads):
             held.last = step
             held.num_steps += 1
         self._take_gradients(held)
@@ -129,7 +148,7 @@ class AbsentCollector:
         num = sum(len(group["params"]) for group in optimizer.param_groups)
         if held.num_given == num:
             return held
-        held.leads, num_given = [], 0
+        held.leads, num_given, members = [], 0, []
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 index = self._parameters.index.get(id(parameter))
@@ -141,6 +160,10 @@ class AbsentCollector:
                 elif index is not None and index not in self._given and parameter.requires_grad:
                     held.absent.setdefault(index, held.num_steps)
                 num_given += index is None or index in self._given
+                held.was_live = held.was_live or parameter.grad is not None or index in self._given
+                if index is not None and parameter.requires_grad:
+                    members.append(index)
+        held.members = tuple(members)
         held.num_given = num_given if num_given == num else -1
         self.has_absent = any(each.absent for each in self._held.values())
         return held
@@ -170,7 +193,7 @@ class AbsentCollector:
         """Parameters without a gradient, with the steps of their optimizer so far."""
         table: dict[int, int] = {}
         for held in self._held.values():
-            table |= {index: held.num_steps - start for index, start in held.absent.items()}
+            table |= {index: held.num_steps - start if held.was_live else held.num_idle for index, start in held.absent.items()}
         return table
 
     @property
@@ -219,7 +242,7 @@ class AbsentCollector:
         self._given |= {index for index, has in zip(self._open, given, strict=True) if has > 0}
         live = {self._parameters.infos[index].twins for index in self._given} - {""}
         working = {self._owner(index)[1] for index in self._given} if any(steps) else set()
-        seen: list[Seen] = []
+        seen: dict[int, AbsentGradientSeen] = {}
         for index, square, step, call in zip(self._open, sums, steps, called, strict=True):
             num_steps = 0 if index in self._given else -round(float(step))
             if not num_steps and index not in self._first_epoch:
@@ -229,14 +252,57 @@ class AbsentCollector:
                 self._moved.add(index)
             path = self._owner(index)[1]
             was_called = {_NOT_CALLED: False, _WITHOUT_GRAD: True, _CALLED: True}.get(float(call)) if num_steps else None
-            seen.append(
-                AbsentGradientSeen(
-                    where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_steps=num_steps,
-                    num_epochs=max(at.epoch - first - 1, 0) if num_steps else 0, module=path,
-                    was_called=was_called, is_switched_off=bool(num_steps) and call == _WITHOUT_GRAD,
-                    was_moved=index in self._moved, has_live_twins=info.twins in live, has_live_siblings=path in working,
-                    is_installed=info.is_installed,
-                )
+            seen[index] = AbsentGradientSeen(
+                where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_steps=num_steps,
+                num_epochs=max(at.epoch - first - 1, 0) if num_steps else 0, module=path,
+                was_called=was_called, is_switched_off=bool(num_steps) and call == _WITHOUT_GRAD,
+                was_moved=index in self._moved, has_live_twins=info.twins in live, has_live_siblings=path in working,
+                is_installed=info.is_installed,
             )  # fmt: skip
         self._open = [index for index in self._open if index not in self._given or index in self._first_epoch]
-        return seen
+        return [*self._of_idle(seen, at), *seen.values()]
+
+    def _of_idle(self, seen: dict[int, AbsentGradientSeen], at: At) -> Iterator[AbsentGradientSeen]:
+        """Take the parameters of optimizers none of whose parameters has had a gradient out of what was seen; tell them as one."""
+        for slot, optimizer in enumerate(self._optimizers()):
+            held, where = self._held.get(id(optimizer)), f"optimizers[{slot}]"
+            # As long as nothing has a gradient at all, no optimizer is the odd one.
+            if held is not None and held.members and self._given.isdisjoint(held.members) and self._given and not held.was_live:
+                members = [seen.pop(index) for index in held.members if index in seen]
+                if members and len(members) == len(held.members):
+                    self._idle.add(slot)
+                    yield joined(members, where=where, optimizer=type(optimizer).__name__, cuts=self._cuts())
+            elif slot in self._idle:
+                self._idle.remove(slot)
+                yield AbsentGradientSeen(
+                    where=where, step=at.step, epoch=at.epoch, kind="weight", num_steps=0, optimizer=type(optimizer).__name__
+                )  # fmt: skip
+
+
+def joined(
+    members: Sequence[AbsentGradientSeen], *, where: str, optimizer: str, cuts: Mapping[str, Sequence[str]]
+) -> AbsentGradientSeen:
+    """Return what was seen of the parameters of one optimizer, none of which has had a gradient, as one.
+
+    Args:
+        members: What was seen of each.
+        where: Its place, such as "optimizers[0]".
+        optimizer: Its class.
+        cuts: The lines at which parameters are cut off from the losses, by their names.
+    """
+    called = {each.was_called for each in members}
+    lines = dict.fromkeys(line for each in members for line in cuts.get(each.where, ()))
+    return replace(
+        members[0], where=where, num_steps=min(each.num_steps for each in members),
+        num_epochs=min(each.num_epochs for each in members), module=_common(each.module for each in members),
+        was_called=True if True in called else None if None in called else False,
+        is_switched_off=all(each.is_switched_off for each in members), was_moved=any(each.was_moved for each in members),
+        has_live_twins=False, has_live_siblings=False, is_installed=all(each.is_installed for each in members),
+        optimizer=optimizer, num_parameters=len(members), cuts=tuple(lines)[:MAX_CUTS],
+    )  # fmt: skip
+
+
+def _common(paths: Iterable[str]) -> str:
+    """Return the path of the innermost module that holds all modules of some paths; "" for the LightningModule itself."""
+    parts = [path.split(".") for path in paths]
+    return ".".join(ones[0] for ones in takewhile(lambda ones: len(set(ones)) == 1, zip(*parts, strict=False)))

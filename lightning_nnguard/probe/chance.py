@@ -118,8 +118,11 @@ def _totals(
             weight=argument(args, kwargs, 2, "weight", None),
             label_smoothing=argument(args, kwargs, 7, "label_smoothing", 0.0) if name == "cross_entropy" else 0.0,
         )
-        num_targets = target.sum() if target.is_floating_point() else torch.count_nonzero(target != ignore_index)
-        return torch.cat([num_targets[None], counts])
+        if target.is_floating_point():  # a mean over rows, whatever a row of targets sums to
+            num_rows = torch.full_like(counts[:1], target.numel() // num_classes)
+            return torch.cat([num_rows, counts.sum()[None], counts])
+        num_targets = torch.count_nonzero(target != ignore_index)
+        return torch.cat([num_targets[None], num_targets[None], counts])
     num_rows = torch.full((1,), target.shape[0] if target.dim() else 1, dtype=torch.float32, device=target.device)
     target = target.float()
     if name == "mse_loss":
@@ -135,10 +138,11 @@ def _totals(
 def _fresh(name: str, totals: Tensor, shift: Tensor | None) -> Tensor:
     """Return the loss with which a network starts that knows nothing; shape ().
 
-    It predicts all classes alike, which costs ln C whatever the targets, or zero, which costs the mean square of the targets.
+    It predicts all classes alike, which costs ln C for a row of targets that sums to one, or zero, which costs the mean square of
+    the targets.
     """
     if name in {"cross_entropy", "nll_loss"}:
-        return torch.tensor(float(totals.shape[0] - 1), device=totals.device).log()
+        return torch.tensor(float(totals.shape[0] - 2), device=totals.device).log() * totals[1] / totals[0]
     if name == "mse_loss" and shift is not None:
         return totals[3] / totals[1] + 2 * shift * totals[2] / totals[1] + shift.square()
     return torch.tensor(2.0, device=totals.device).log()
@@ -148,7 +152,8 @@ def _level(name: str, totals: Tensor) -> tuple[Tensor, Tensor]:
     """Return the level and its standard error, each of shape ()."""
     num_targets = totals[0]
     if name in {"cross_entropy", "nll_loss"}:
-        return entropy_and_error(totals[1:], num_targets)
+        level, error = entropy_and_error(totals[2:], num_targets)
+        return level * totals[1] / num_targets, error * totals[1] / num_targets
     if name == "mse_loss":
         mean, square, fourth = totals[2:] / totals[1]
         # The error of a variance, sqrt((m4 - m2^2) / n), with rows as the independent samples.

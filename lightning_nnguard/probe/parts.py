@@ -202,13 +202,16 @@ def build_parts(
             model, ranks=ranks, device=device, max_bytes=settings.snapshot_bytes, context=context,
             scales=lambda: (scales.level, scales.history.first),
         )  # fmt: skip
-    if wanted & {*READERS, *INPUT_KINDS, *LABEL_KINDS, o.ModelSeen}:  # others want to know where data go
+    if wanted & {*READERS, *INPUT_KINDS, *LABEL_KINDS, o.ModelSeen, o.AbsentGradientSeen}:  # others want to know where data go
         audit = Audit(
             model, wanted, ranks=ranks, device=device, optimized=optimized,
             maximizes=lambda: are_maximizing(optimizers()), on_error=attempts.fail,
         )  # fmt: skip
     if wanted & STEP_KINDS and len(parameters):
-        steps = StepWatch(model, parameters, wanted, ranks=ranks, optimizers=optimizers, attempts=attempts)
+        steps = StepWatch(
+            model, parameters, wanted, ranks=ranks, optimizers=optimizers, attempts=attempts,
+            cuts=lambda: audit.cuts if audit is not None else {},
+        )  # fmt: skip
     outputs = None
     if wanted & OUTPUT_KINDS:
         outputs = OutputWatch(

@@ -45,15 +45,18 @@ class StepWatch:
         ranks: The processes that train together.
         optimizers: Returns the run's optimizers.
         attempts: Runs the collectors, each on its own.
+        cuts: Returns the lines at which parameters are cut off from the losses, by their names, as far as known.
     """
 
     def __init__(
         self, model: nn.Module, parameters: Parameters, wanted: Collection[type[Seen]], *, ranks: Ranks,
         optimizers: Callable[[], Sequence[Optimizer]], attempts: Attempts,
+        cuts: Callable[[], Mapping[str, Sequence[str]]] = dict,
     ) -> None:  # fmt: skip
         self._run = attempts.run
         wants = frozenset(wanted)
-        self._absent = AbsentCollector(model, parameters) if AbsentGradientSeen in wants else None
+        has_absent = AbsentGradientSeen in wants
+        self._absent = AbsentCollector(model, parameters, optimizers=optimizers, cuts=cuts) if has_absent else None
         self._flow = FlowCollector(parameters, optimizers) if wants & {ClearingSeen, NoStepSeen, HeldGraphsSeen} else None
         self._frozen = FrozenCollector(parameters, ranks=ranks) if FrozenUpdateSeen in wants else None
         self._leaks = LeakCollector(model, ranks=ranks, device=parameters.device) if HeldGraphsSeen in wants else None

@@ -25,7 +25,7 @@ _MAX_KEYS = 4096
 #: Multiplications that a projection of keys may take.
 _MAX_WORK = 2**28
 #: A score so far below the largest of its row is masked, whatever number stands for minus infinity.
-_MASKED = 5e3
+MASKED = 5e3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +39,20 @@ class AttentionFact:
     head_max: float
 
 
-def _tolerant(measure: Measure) -> Measure:
+def tolerant(measure: Measure) -> Measure:
     """Return a measure that is None where it raises: masks come in many shapes, and none is a reason to end the record."""
 
     @wraps(measure)
-    def tolerant(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> object:
+    def tolerantly(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> object:
         try:
             return measure(args, kwargs, result)
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
             return None
 
-    return tolerant
+    return tolerantly
 
 
-@_tolerant
+@tolerant
 def measure_softmax(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> AttentionFact | None:
     """Measure a softmax over the last of three or more dimensions; None for others.
 
@@ -74,7 +74,7 @@ def measure_softmax(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: ob
     return replace(fact, num_heads=1) if fact is not None and scores.dim() == 3 else fact
 
 
-@_tolerant
+@tolerant
 def measure_product(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> AttentionFact | None:
     """Measure a call of `scaled_dot_product_attention`; None when its arguments are not the usual tensors.
 
@@ -96,7 +96,7 @@ def measure_product(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: ob
     return _of_queries(query, key, mask, is_causal=is_causal, scale=kwargs.get("scale"))
 
 
-@_tolerant
+@tolerant
 def measure_layer(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> AttentionFact | None:
     """Measure a call of `multi_head_attention_forward` on a batch, with one projection of queries, keys and values alike.
 
@@ -167,7 +167,7 @@ def _of_queries(query: Tensor, key: Tensor, mask: object, *, is_causal: bool, sc
 def _fact(scores: Tensor) -> AttentionFact | None:
     """Return the fact of scores, shape (batch, heads, rows, keys); None when no row has keys enough, or one holds NaN."""
     largest = scores.amax(-1, keepdim=True)
-    num_keys = (scores > largest - _MASKED).sum(-1)
+    num_keys = (scores > largest - MASKED).sum(-1)
     weights = (scores - largest).softmax(-1)
     entropy = -torch.special.xlogy(weights, weights).sum(-1)
     counts = (num_keys >= MIN_KEYS) & (largest.squeeze(-1) > -math.inf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,16 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_nnguard.observation import Seen, Stage
+from lightning_nnguard.observation import Seen, Stage, UnregisteredParameterSeen
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.audit.elements import twins
 from lightning_nnguard.probe.audit.feed import Feed, feed
+from lightning_nnguard.probe.audit.loose import LooseTensors
 from lightning_nnguard.probe.audit.measures import MEASURES
 from lightning_nnguard.probe.audit.merge import merged
 from lightning_nnguard.probe.audit.objective import Objective, objective
 from lightning_nnguard.probe.audit.readers import READERS
+from lightning_nnguard.probe.audit.readers.loss_calls import loss_calls
 from lightning_nnguard.probe.audit.record import Record
+from lightning_nnguard.probe.audit.severed import severed
 from lightning_nnguard.probe.audit.tape import Tape
 from lightning_nnguard.probe.audit.targets import targets_per_sample
+from lightning_nnguard.probe.audit.twin import Twin
 from lightning_nnguard.probe.batches import tensors_in
 from lightning_nnguard.probe.calls import Recorder
 from lightning_nnguard.probe.copies import random_state
@@ -50,6 +55,7 @@ class Audit(RareCollector):
     Attributes:
         tape: What is being recorded; None when nothing is.
         targets_per_sample: Targets that the loss compared for each sample in the latest record of training; None when unknown.
+        cuts: Lines that cut parameters off from the losses, by their names, in the latest record of training by hand.
         feeds: Where the batches of a stage go, by its latest record; of an evaluation, those of the first loader.
     """
 
@@ -61,6 +67,7 @@ class Audit(RareCollector):
         self._model, self._on_error = model, on_error
         self._optimized, self._maximizes = optimized, maximizes
         self._readers = [reader for kind, reader in READERS.items() if kind in wanted]
+        self._loose = LooseTensors(model, optimized) if UnregisteredParameterSeen in wanted else None
         self._audited: tuple[bool, _Signature] | None = None
         self._num_training = 0
         self._evaluated: dict[tuple[Stage, int], int] = {}
@@ -72,9 +79,11 @@ class Audit(RareCollector):
         self._manual = False
         self._loader = 0
         self._random: tuple[Tensor, ...] = ()
+        self._twins: tuple[Twin, ...] = ()
         self._draws: dict[Stage, bool] = {}
         self._untold: list[Seen] = []
         self.targets_per_sample: float | None = None
+        self.cuts: Mapping[str, Sequence[str]] = {}
         self.feeds: dict[Stage, Feed] = {}
         self.tape: Tape | None = None
 
@@ -125,10 +134,18 @@ class Audit(RareCollector):
     def _begin(self, stage: Stage, batch: object, at: At) -> None:
         self._stage, self._at = stage, at
         self._objectives = []
+        self._twins = self._compared(batch) if stage == "train" else ()
         self._random = () if stage == "train" else random_state(self._device)
         sizes = [tensor.size(0) for _, tensor in tensors_in(batch) if tensor.dim()]
         self._batch_size = sizes[0] if sizes else None
         self.tape = Tape(self._model, batch, MEASURES)
+
+    def _compared(self, batch: object) -> tuple[Twin, ...]:
+        try:
+            return twins(batch) if loss_calls in self._readers else ()
+        except Exception as error:
+            self._on_error(error, "audit of equal elements")
+            return ()
 
     def note_loss(self, loss: Tensor) -> None:
         """Take what a backward pass starts from."""
@@ -170,9 +187,12 @@ class Audit(RareCollector):
             batch_size=self._batch_size, loss_modules=frozenset(view.names[each] for each in view.losses), drew_random=drew,
             is_short=self._is_short(), strangers=tape.strangers.named(self._model, self._optimized()),
             objectives=tuple(objectives), num_trainable=len(self._trainable), is_maximized=self._maximizes(),
+            twins=self._twins,
         )  # fmt: skip
         if self._stage == "train":
             self.targets_per_sample = targets_per_sample(record)
+            self.cuts = severed(record) if record.manual else {}
+            self._with_loose(lambda loose: loose.meet(record, tape.loose))
         if self._loader == 0:
             self.feeds[self._stage] = feed(record)
         for reader in list(self._readers):
@@ -181,6 +201,15 @@ class Audit(RareCollector):
             except Exception as error:
                 self._readers.remove(reader)
                 self._on_error(error, f"audit of {reader.__name__.replace('_', ' ')}")
+
+    def _with_loose(self, work: Callable[[LooseTensors], Sequence[Seen] | None]) -> Sequence[Seen] | None:
+        """Let the loose tensors do something, as long as that does not raise."""
+        try:
+            return work(self._loose) if self._loose is not None else None
+        except Exception as error:
+            self._loose = None
+            self._on_error(error, "audit of loose tensors")
+            return None
 
     def _is_short(self) -> bool:
         size, largest = self._batch_size or 0, self._largest
@@ -205,6 +234,7 @@ class Audit(RareCollector):
 
     def pack(self) -> tuple[Tensor, Tensor]:
         """End the record, and return whether this rank has something to tell; see `Collector`."""
+        self._untold += self._with_loose(LooseTensors.confirm) or ()
         self.end()
         return super().pack()
 

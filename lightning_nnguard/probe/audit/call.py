@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning_nnguard.probe.frames import Caller, expression
+
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +50,7 @@ class Call:
         who: Who called.
         grad_enabled: Whether gradients were recorded.
         is_end: Whether it returned no tensor, such as `item`.
-        fact: What was measured of the tensors, for functions that somebody measures; else None.
+        fact: What was measured of the tensors, for functions that somebody measures, a tuple for several measures; else None.
     """
 
     number: int
@@ -66,6 +68,11 @@ class Call:
         if name in self.kwargs:
             return self.kwargs[name]
         return self.args[position] if len(self.args) > position else default
+
+    def fact_of(self, kind: type[Fact]) -> Fact | None:
+        """Return what was measured, if it is of a kind."""
+        facts = self.fact if isinstance(self.fact, tuple) else (self.fact,)
+        return next((each for each in facts if isinstance(each, kind)), None)
 
     @property
     def where(self) -> str:

@@ -89,3 +89,18 @@ def roots(value: Value) -> Iterator[Value]:
         yield value
     for call in ancestors(value):
         yield from (each for each in call.inputs if each.call is None)
+
+
+def cuts(value: Value) -> Iterator[Call]:
+    """Iterate over the calls on the way to a value that took a tensor with a gradient and returned none, the nearest first."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        value = waiting.pop(0)
+        call = value.call
+        if call is None or call.number in seen:
+            continue
+        seen.add(call.number)
+        if value.is_leaf and any(each.requires_grad for each in call.inputs):
+            yield call
+        else:
+            waiting += call.inputs

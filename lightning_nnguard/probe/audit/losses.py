@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_nnguard.probe.audit.diagonal import DiagonalFact, measure_diagonal
 from lightning_nnguard.probe.functions import argument
 from lightning_nnguard.stats.sample import memory_flat, sample_index
 
@@ -21,6 +22,13 @@ ELEMENTWISE = frozenset({
     "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss",
 })  # fmt: skip
 LOSSES = OVER_CLASSES | ELEMENTWISE
+#: Losses whose targets are signs, and where these stand among the arguments: those of pairs take two inputs first.
+SIGNED: Mapping[str, int] = {
+    "cosine_embedding_loss": 2, "margin_ranking_loss": 2, "hinge_embedding_loss": 1, "soft_margin_loss": 1,
+}  # fmt: skip
+MEASURED = LOSSES | SIGNED.keys()
+#: Name of the first argument, if it is not "input".
+_INPUT_NAMES = {"cosine_embedding_loss": "input1", "margin_ranking_loss": "input1"}
 #: Integers that are written down of each target and of each tensor of tokens, to be compared with each other.
 MAX_KEPT = 4096
 #: Values that quantiles are estimated from.
@@ -35,6 +43,7 @@ class LossFact:
 
     Attributes:
         targets: The first integer targets, in their order, at most `MAX_KEPT`; empty for real-valued ones.
+        diagonal: Numbers of the diagonal of square logits; None when they are not square.
     """
 
     value: float | None
@@ -57,6 +66,9 @@ class LossFact:
     num_ignored: int
     ignore_index: int | None
     targets: tuple[int, ...]
+    num_unsigned: int = 0
+    num_multi_rows: int = 0
+    diagonal: DiagonalFact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +85,7 @@ class TokenFact:
 
 
 def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> LossFact | None:
-    """Measure a call of a function in `LOSSES`; None when its arguments are not the usual tensors, or hold NaN.
+    """Measure a call of a function in `MEASURED`; None when its arguments are not the usual tensors, or hold NaN.
 
     Args:
         name: The function.
@@ -81,7 +93,8 @@ def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result:
         kwargs: Its keyword arguments; functions of `torch.nn.functional` get all but input and target as such.
         result: What it returned.
     """
-    source, target = argument(args, dict(kwargs), 0, "input", None), argument(args, dict(kwargs), 1, "target", None)
+    source = argument(args, dict(kwargs), 0, _INPUT_NAMES.get(name, "input"), None)
+    target = argument(args, dict(kwargs), SIGNED.get(name, 1), "target", None)
     if not (isinstance(source, Tensor) and isinstance(target, Tensor) and isinstance(result, Tensor)):
         return None
     if not (_is_plain(source) and _is_plain(target) and source.is_floating_point()):
@@ -108,6 +121,9 @@ def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result:
         target_mean=float(goal.mean()), target_std=float(goal.std(correction=0)), num_targets=target.numel(),
         num_ignored=int((target == index).sum()) if index is not None and is_integer else 0, ignore_index=index,
         targets=_integers(target) if is_integer else (),
+        num_unsigned=int((goal.abs() != 1).sum()) if name in SIGNED else 0,
+        num_multi_rows=0 if is_integer or name != "cross_entropy" else _multi_rows(goal),
+        diagonal=measure_diagonal(source, target) if is_over_classes else None,
     )  # fmt: skip
 
 
@@ -142,6 +158,14 @@ def _class_sums(source: Tensor, rounding: float) -> tuple[float, float]:
     errors = ((sums - 1).abs().amax().clamp(max=_LARGEST) for sums in (source.sum(dim), source.exp().sum(dim)))
     first, second = (max(float(each) - rounding, 0.0) for each in errors)
     return first, second
+
+
+def _multi_rows(target: Tensor) -> int:
+    """Return the rows of a target over classes that hold several ones and else zeros; 0 when any other number is among them."""
+    ones = target == 1
+    if not bool((ones | (target == 0)).all()):
+        return 0
+    return int((ones.sum(min(1, target.dim() - 1)) > 1).sum())
 
 
 def _some(values: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.graph import ancestors
 from lightning_nnguard.probe.audit.objective import Objective
 from lightning_nnguard.probe.audit.strangers import Stranger
+from lightning_nnguard.probe.audit.twin import Twin
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +37,7 @@ class Record:
         objectives: The same losses as `losses`, and what their gradients reach.
         num_trainable: Parameters of the model that require a gradient.
         is_maximized: Whether all optimizers are told to go uphill.
+        twins: Elements of the batch's tensors that equal others, which have one number for each sample; in training only.
     """
 
     at: At
@@ -53,6 +55,7 @@ class Record:
     objectives: tuple[Objective, ...] = ()
     num_trainable: int = 0
     is_maximized: bool = False
+    twins: tuple[Twin, ...] = ()
 
     @cached_property
     def trained(self) -> frozenset[int]:

@@ -17,7 +17,7 @@ _MAX_FRAMES = 60
 _MAX_DEPTH = 4
 _MAX_CHILDREN = 256
 #: What `nn.Module` keeps for itself.
-_PRIVATE = frozenset(vars(nn.Module()))
+PRIVATE = frozenset(vars(nn.Module()))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +78,7 @@ def places(model: nn.Module) -> Mapping[int, Place]:
         if type(module).__module__.startswith("torch."):  # FSDP has lists of its own
             continue
         for attribute, value in vars(module).items():
-            if attribute in _PRIVATE:
+            if attribute in PRIVATE:
                 continue
             container = f"{clean_name(path)}.{attribute}".lstrip(".")
             members = list(_members(value, container, _MAX_DEPTH))
@@ -124,7 +124,7 @@ class Strangers:
         if not met:
             return ()
         known, lying = {id(each) for each in model.parameters()}, places(model)
-        optimized = {*optimized, *_optimized_by(model)}
+        optimized = {*optimized, *optimized_by(model)}
         result = []
         for parameter, stranger in met:
             if parameter is None:
@@ -135,7 +135,7 @@ class Strangers:
         return tuple(result)
 
 
-def _optimized_by(model: nn.Module) -> Iterator[int]:
+def optimized_by(model: nn.Module) -> Iterator[int]:
     """Iterate over the ids of what the optimizers hold that a model keeps as plain attributes."""
     for module in model.modules():
         for value in vars(module).values():

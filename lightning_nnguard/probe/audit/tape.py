@@ -49,6 +49,7 @@ class Tape:
         calls: The calls so far.
         batch: Values of the tensors in the batch.
         strangers: Trainable parameters that the model does not know.
+        loose: Leaves of floating type that were there before, and are neither the model's nor the batch's, by their id.
     """
 
     def __init__(self, model: nn.Module, batch: object, measures: Mapping[str, Measure]) -> None:
@@ -57,6 +58,7 @@ class Tape:
         self._values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}
         self.calls: list[Call] = []
         self.strangers = Strangers(self._names)
+        self.loose: dict[int, tuple[weakref.ref[Tensor], Value]] = {}
         own = [*model.named_buffers(remove_duplicate=False), *model.named_parameters(remove_duplicate=False)]
         self._own = {id(tensor): (weakref.ref(tensor), clean_name(name)) for name, tensor in own}
         self.batch = tuple(self._note(tensor, label=path) for path, tensor in tensors_in(batch))
@@ -128,6 +130,8 @@ class Tape:
             inputs.append(known)
             if known.is_parameter and known.requires_grad and not known.label and torch.is_grad_enabled():
                 self.strangers.meet(value, known)
+            elif known.call is None and known.is_floating and known.is_leaf and not (known.label or known.is_parameter):
+                self.loose[id(value)] = weakref.ref(value), known
             return known
         if isinstance(value, list | tuple):
             return tuple(self._plain(each, inputs, changed) for each in value[:MAX_ITEMS])

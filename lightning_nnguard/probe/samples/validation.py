@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_nnguard.observation import OverlapSeen, Seen, ValidationChangeSeen
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.samples.continuity import is_marked
 from lightning_nnguard.probe.samples.digests import BatchDigests
 from lightning_nnguard.probe.samples.kept import Kept, Thinned, at_level, num_repeated, united
 from lightning_nnguard.probe.samples.loading import Loading
@@ -30,12 +31,14 @@ class Pass(NamedTuple):
         is_drawn: See `BatchDigests`.
         num_batches: Its batches.
         are_samples: Whether the batches say what a sample is.
+        is_continuous: Whether the columns of most batches are of many values; see `BatchDigests`.
     """
 
     kept: Thinned
     is_drawn: bool
     num_batches: int
     are_samples: bool
+    is_continuous: bool = False
 
 
 class Part(NamedTuple):
@@ -83,7 +86,12 @@ class Validations:
             kept = Kept()
             digests: list[Tensor] = [each.digests[1:] for each in batches]
             kept.add(torch.cat(digests).cpu().numpy())
-            now = Pass(kept.take(), all(each.is_drawn for each in batches), len(batches), all(each.are_samples for each in batches))
+            known = [each.is_continuous for each in batches if each.is_continuous is not None]
+            num_continuous = int(torch.stack(known).sum()) if known else 0
+            now = Pass(
+                kept.take(), all(each.is_drawn for each in batches), len(batches), all(each.are_samples for each in batches),
+                2 * num_continuous > len(batches),
+            )  # fmt: skip
             ended[loader] = now, self._passes.get(loader)
             self._passes[loader] = now
         self._num += bool(waiting) and not is_rehearsal
@@ -132,7 +140,7 @@ def overlaps_seen(parts: Sequence[Part], loading: Loading, at: At) -> list[Seen]
         return []
     train = united(list(trains.values()))
     known = {each.where for each in loading.overlaps}
-    compared: dict[str, tuple[int, int, int, int]] = {}
+    compared: dict[str, _Overlap] = {}
     for number, loader in enumerate(loading.validation):
         passes = [part.validation[number] for part in parts if number in part.validation]
         if not passes or loader.name in known or not all(each.are_samples for each in passes):
@@ -141,17 +149,32 @@ def overlaps_seen(parts: Sequence[Part], loading: Loading, at: At) -> list[Seen]
         level = max(train.level, validation.level)
         ours, theirs = at_level(train, level), np.unique(at_level(validation, level).digests)
         num_shared = int(np.isin(theirs, ours.digests).sum())
-        compared[loader.name] = len(theirs), num_shared, int(ours.counts.sum()), _expected(ours, validation, loading)
-    shares = {name for name, (_, num_shared, _, _) in compared.items() if num_shared} | known
+        unlikely = theirs[is_marked(theirs)] if all(each.is_continuous for each in passes) else theirs[:0]
+        compared[loader.name] = _Overlap(
+            len(theirs), num_shared, int(ours.counts.sum()), _expected(ours, validation, loading), len(np.unique(ours.digests)),
+            int(np.isin(unlikely, ours.digests).sum()),
+        )  # fmt: skip
+    shares = {name for name, found in compared.items() if found.num_shared} | known
     num_clean = len(loading.validation) - len(shares)
     return [
         OverlapSeen(
-            where=name, step=at.step, epoch=at.epoch, shared_by="bytes", num_validation=num, num_shared=num_shared, num_train=total,
-            num_repeated=repeated, num_clean_loaders=num_clean if num_shared else 0,
+            where=name, step=at.step, epoch=at.epoch, shared_by="bytes", num_clean_loaders=num_clean if found.num_shared else 0,
+            **found._asdict(),
         )
-        for name, (num, num_shared, total, repeated) in compared.items()
-        if num
+        for name, found in compared.items()
+        if found.num_validation
     ]  # fmt: skip
+
+
+class _Overlap(NamedTuple):
+    """Numbers of an `OverlapSeen`."""
+
+    num_validation: int
+    num_shared: int
+    num_train: int
+    num_repeated: int
+    num_different: int
+    num_unlikely: int
 
 
 def _expected(train: Thinned, validation: Thinned, loading: Loading) -> int:

@@ -163,7 +163,7 @@ class SampleWatch(RareCollector):
             return
         if self._loading is not None and self._loading.is_rehearsal:
             return
-        digests = digest_batch(batch, self._device)
+        digests = digest_batch(batch, self._device, columns=True)
         if digests is not None:
             self._validations.take(digests, loader)
 

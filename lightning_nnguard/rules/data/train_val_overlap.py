@@ -13,7 +13,7 @@ _HOW = {
     "data set": "the same items of the same data set",
     "tensors": "rows of the same tensors",
     "indices": "by the indices of their subsets",
-    "bytes": "by 64-bit digests",
+    "bytes": "by 63-bit digests",
 }
 
 
@@ -25,22 +25,23 @@ class TrainValOverlap(Rule[OverlapSeen]):
         Before the first batch, which items the loaders read: the same data set, subsets of one data set whose indices meet, tensors
         that share their memory. After a validation, a digest of the bytes of each sample in its first 200 batches against those
         of the first 200 batches of training. Samples agree with their targets. A false match of two samples has a probability of
-        about 2^-64.
+        about 2^-63.
 
     Why it matters:
         The metric measures memory instead of generalisation. Early stopping, checkpoints and published numbers follow it.
 
     How to fix:
         Split once, and never again: `train, val = random_split(data, [0.9, 0.1], generator=torch.Generator().manual_seed(0))`.
-        Split before samples are cut into windows or augmented.
+        Split before samples are cut into windows, augmented, or repeated to balance classes (`RandomOverSampler`).
 
     When it is harmless:
         Validation loaders that watch the training error on purpose: it is INFO where another validation loader of the run shares
         nothing with training. Not reported are `overfit_batches` and `fast_dev_run`, streams, and training sets of fewer than 64
         samples, which are learnt by heart on purpose. Neither are equal bytes that are as frequent within training as across,
-        as in tables of a few categories: samples that were repeated before the split look the same. Data sets whose items are
-        made up without regard to their index are recognised by their bytes alone. Augmented samples have other bytes, and are
-        not found by them.
+        as in tables of a few categories; but they are, as a warning, when they are a tenth of the validation and cannot be equal by
+        chance, because they hold several real numbers of columns in which different samples hardly ever agree: such samples
+        were repeated before the split, or the data hold them several times. Data sets whose items are made up without regard to
+        their index are recognised by their bytes alone. Augmented samples have other bytes, and are not found by them.
 
     References:
         Kapoor & Narayanan, "Leakage and the Reproducibility Crisis in Machine-Learning-Based Science" (2023).
@@ -58,6 +59,14 @@ class TrainValOverlap(Rule[OverlapSeen]):
     max_excess: float = threshold(
         3, "shared share, relative to that of equal samples within training, that is still natural", low=1
     )
+    max_unlikely_fraction: float = threshold(
+        0.1,
+        "largest healthy share of validation samples that training has and no chance makes equal, if it repeats samples",
+        high=1.0,
+    )
+    min_different_fraction: float = threshold(
+        0.2, "different ones among the training samples, as a share, below which the data are of few kinds of samples", high=1.0
+    )
 
     def check(self, seen: OverlapSeen) -> Finding | None:
         """Judge the samples that a validation loader shares with training."""
@@ -65,9 +74,12 @@ class TrainValOverlap(Rule[OverlapSeen]):
         if shared <= self.max_shared_fraction or seen.num_train < self.min_train:
             return None
         natural = seen.num_repeated / max(1, seen.num_train)
-        if seen.shared_by == "bytes" and (seen.num_shared < self.min_shared or shared <= self.max_excess * natural):
+        is_natural = seen.shared_by == "bytes" and shared <= self.max_excess * natural
+        if seen.shared_by == "bytes" and (seen.num_shared < self.min_shared or (is_natural and not self._are_copies(seen))):
             return None
         among = f"; within training {natural:.1%} of the samples have an equal one" if seen.shared_by == "bytes" else ""
+        if is_natural:
+            among += f"; {seen.num_unlikely} of the shared ones hold real numbers that no two samples have by chance"
         return self.finding(
             seen,
             f"{seen.num_shared} of {seen.num_validation} samples of {seen.where} ({shared:.1%}, threshold "
@@ -75,7 +87,12 @@ class TrainValOverlap(Rule[OverlapSeen]):
             evidence={
                 "shared_fraction": shared, "max_shared_fraction": self.max_shared_fraction, "num_shared": seen.num_shared,
                 "num_validation": seen.num_validation, "num_train": seen.num_train, "repeated_fraction": natural,
-                "shared_by": seen.shared_by,
+                "shared_by": seen.shared_by, "num_unlikely": seen.num_unlikely,
             },
-            severity=Severity.INFO if seen.num_clean_loaders else self.severity,
+            severity=Severity.INFO if seen.num_clean_loaders else Severity.WARNING if is_natural else self.severity,
         )  # fmt: skip
+
+    def _are_copies(self, seen: OverlapSeen) -> bool:
+        """Return whether samples that are repeated within training, too, are copies of each other rather than of few kinds."""
+        is_varied = seen.num_different >= self.min_different_fraction * seen.num_train
+        return is_varied and seen.num_unlikely > self.max_unlikely_fraction * seen.num_validation

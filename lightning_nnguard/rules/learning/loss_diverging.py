@@ -47,7 +47,8 @@ class LossDiverging(Rule[LossSeen]):
         "lower the learning rate 3 to 10 times, lengthen the warm-up or clip gradients, and restart before the named step"
     )
     explained_by: ClassVar[frozenset[str]] = frozenset({
-        "NNG101", "NNG102", "NNG106", "NNG118", "NNG209", "NNG212", "NNG221", "NNG303", "NNG401", "NNG508", "NNG702", "NNG706",
+        "NNG101", "NNG102", "NNG106", "NNG118", "NNG209", "NNG212", "NNG221", "NNG232", "NNG303", "NNG401", "NNG508", "NNG702",
+        "NNG706",
     })  # fmt: skip
 
     max_peak: float = threshold(2, "largest healthy loss after the first steps, in units of chance", low=1)

@@ -44,7 +44,7 @@ class LossOffChance(Rule[LossSeen]):
     why: ClassVar[str] = "the fresh network is confidently wrong, and the first epochs go into unlearning that"
     fix: ClassVar[str] = "shrink the initialisation of the last layer, scale the inputs, standardise regression targets"
     explained_by: ClassVar[frozenset[str]] = frozenset(
-        {"NNG101", "NNG102", "NNG118", "NNG208", "NNG209", "NNG210", "NNG211", "NNG303", "NNG702"}
+        {"NNG101", "NNG102", "NNG118", "NNG208", "NNG209", "NNG210", "NNG211", "NNG212", "NNG232", "NNG303", "NNG702"}
     )
 
     gated: ClassVar[bool] = True

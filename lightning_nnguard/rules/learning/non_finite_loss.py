@@ -40,7 +40,7 @@ class NonFiniteLoss(Rule[NonFiniteSeen]):
     fix: ClassVar[str] = (
         "look at the named batch and origin: log or division at 0, all targets ignored, learning rate too high, half precision"
     )
-    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG209", "NNG228", "NNG303", "NNG401"})
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG101", "NNG209", "NNG228", "NNG232", "NNG303", "NNG401"})
 
     def check(self, seen: NonFiniteSeen) -> Finding | None:
         """Judge the loss of one step."""

@@ -45,9 +45,9 @@ class Underfitting(Rule[GapSeen]):
     why: ClassVar[str] = "the model has learned little more than a constant prediction, and more epochs would not help"
     fix: ClassVar[str] = "use a larger model, a higher learning rate, less regularisation or better features"
     explained_by: ClassVar[frozenset[str]] = frozenset({
-        "NNG101", "NNG118", "NNG203", "NNG205", "NNG207", "NNG208", "NNG210", "NNG212", "NNG303", "NNG401", "NNG404", "NNG502",
-        "NNG503", "NNG504", "NNG505", "NNG506", "NNG507", "NNG508", "NNG509", "NNG510", "NNG513", "NNG702", "NNG703", "NNG704",
-        "NNG712",
+        "NNG101", "NNG118", "NNG203", "NNG205", "NNG207", "NNG208", "NNG210", "NNG211", "NNG212", "NNG232", "NNG233", "NNG303",
+        "NNG401", "NNG404", "NNG502", "NNG503", "NNG504", "NNG505", "NNG506", "NNG507", "NNG508", "NNG509", "NNG510", "NNG513",
+        "NNG702", "NNG703", "NNG704", "NNG712",
     })  # fmt: skip
 
     max_loss: float = threshold(0.9, "largest healthy training loss at the end, as a share of chance")

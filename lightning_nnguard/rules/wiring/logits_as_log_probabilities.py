@@ -53,6 +53,8 @@ class LogitsAsLogProbabilities(Rule[LossCallSeen]):
         "for counts, F.poisson_nll_loss(F.softplus(x), y, log_input=False) or F.poisson_nll_loss(x, y)"
     )
 
+    explained_by: ClassVar[frozenset[str]] = frozenset({"NNG232"})
+
     max_log_probability: float = threshold(0.01, "largest input that rounding, or a small number inside of the logarithm, explains")
 
     def check(self, seen: LossCallSeen) -> Finding | None:

@@ -17,7 +17,9 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
     What it checks:
         Whether `grad` of each trainable parameter is None whenever its optimizer steps, on all steps and not only on sampled
         ones, while other parameters of the same optimizer have a gradient. One gradient, once, is enough to be healthy. It must
-        go on for 200 steps, or for a whole epoch of at least 20 steps.
+        go on for 200 steps, or for a whole epoch of at least 20 steps. An optimizer none of whose parameters has ever had a
+        gradient, while those of other optimizers have, is named as such: the generator of a GAN whose loss goes through
+        `fake.detach()`. In manual optimisation the lines are quoted that cut its parameters off in an audited batch.
 
     Why it matters:
         The optimizer skips the parameter: it stays as it was initialised. Either a part of the network is not wired up, or it
@@ -34,7 +36,8 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
         modules that run under `torch.no_grad()`, such as an encoder that is trained from a later epoch on, and parts that the code
         of an installed package leaves out by its options (a pooler, a second encoder). Parameters
         that something other than the optimizer moves (a teacher that is a moving average), frozen ones, and those that no
-        optimizer holds are not judged.
+        optimizer holds are not judged. An optimizer of a module that is never called, as before a later stage of training,
+        gives INFO.
 
     References:
         PyTorch documentation, "Autograd mechanics" and `find_unused_parameters` of `DistributedDataParallel`.
@@ -59,11 +62,11 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
         if seen.was_moved or not (seen.num_steps >= self.min_steps or whole):
             return None
         mild = seen.has_live_twins or seen.is_switched_off or seen.is_installed or (seen.kind == "bias" and seen.has_live_siblings)
+        mild = mild or (bool(seen.optimizer) and seen.was_called is False)
         limit = f"{self.min_steps:g} steps" if seen.num_steps >= self.min_steps else f"{self.min_epochs:g} whole epoch"
         return self.finding(
             seen,
-            f"grad was None on all {seen.num_steps} steps of its optimizer (threshold {limit}), while other parameters of it have "
-            f"gradients{self._calls(seen)}",
+            f"{_who(seen, limit)}{self._calls(seen)}{_cuts(seen)}",
             evidence={
                 "num_steps": seen.num_steps,
                 "num_epochs": seen.num_epochs,
@@ -71,6 +74,8 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
                 "min_epochs": self.min_epochs,
                 "module": seen.module,
                 "was_called": "unknown" if seen.was_called is None else seen.was_called,
+                "optimizer": seen.optimizer,
+                "num_parameters": seen.num_parameters,
             },
             severity=Severity.INFO if mild else None,
         )
@@ -84,3 +89,17 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
         if seen.was_called:
             return f"; its module `{seen.module}` is called, but what it returns does not reach the loss, or is detached"
         return f"; its module `{seen.module}` is never called"
+
+
+def _who(seen: AbsentGradientSeen, limit: str) -> str:
+    steps = f"was None on all {seen.num_steps} steps of"
+    if seen.optimizer:
+        return (
+            f"grad of all {seen.num_parameters} parameters of this {seen.optimizer} {steps} it (threshold {limit}), while those of "
+            f"other optimizers have gradients"
+        )
+    return f"grad {steps} its optimizer (threshold {limit}), while other parameters of it have gradients"
+
+
+def _cuts(seen: AbsentGradientSeen) -> str:
+    return f"; cut off from a loss at {' and at '.join(seen.cuts)}" if seen.cuts else ""

@@ -17,7 +17,9 @@ class UnregisteredParameter(Rule[UnregisteredParameterSeen]):
     What it checks:
         Every `nn.Parameter` that requires a gradient and that the trained loss of an audited batch depends on. It must be among
         `parameters()` of the model, or be held by an optimizer. Layers in plain lists, tuples, sets and dictionaries are found, and
-        layers that are made, with random weights, in the forward itself.
+        layers that are made, with random weights, in the forward itself. And plain tensors that a module keeps as attributes and
+        that a matrix product or convolution takes for its weight: with `requires_grad=True` they give WARNING, without INFO,
+        when no optimizer holds them and their values are the same three sampled steps later.
 
     Why it matters:
         No optimizer updates such a parameter, no checkpoint holds it, and `.to(device)` leaves it behind. Training goes on with
@@ -25,11 +27,14 @@ class UnregisteredParameter(Rule[UnregisteredParameterSeen]):
 
     How to fix:
         Hold layers in `nn.ModuleList` or `nn.ModuleDict` and parameters in `nn.ParameterList` or `nn.ParameterDict`; make layers in
-        `__init__` and keep them as attributes.
+        `__init__` and keep them as attributes. Make a tensor that is to learn an `nn.Parameter`, and a constant one a buffer:
+        `self.register_buffer("basis", basis)`.
 
     When it is harmless:
         For a module that is hidden on purpose, such as the teacher of a distillation or the network of a perceptual loss. Say so:
         `requires_grad_(False)`, `.eval()`, `torch.no_grad()`, an optimizer of its own, or a list of this one module are silent.
+        Constant matrices, such as filters, adjacencies or random features, work as plain tensors as long as nobody moves the model
+        or loads it elsewhere. Tensors that are made anew, moved by hand, or taken to the device of the input are not reported.
 
     References:
         PyTorch documentation, `torch.nn.ModuleList` and `torch.nn.Module.register_parameter`.
@@ -44,7 +49,9 @@ class UnregisteredParameter(Rule[UnregisteredParameterSeen]):
     )
 
     def check(self, seen: UnregisteredParameterSeen) -> Finding | None:
-        """Judge the parameters of one container, or of one forward that makes layers."""
+        """Judge the parameters of one container, of one forward that makes layers, or one plain tensor."""
+        if seen.is_tensor:
+            return self._tensor(seen)
         if seen.is_optimized or not seen.is_training:
             return None
         is_hidden = bool(seen.owner) and seen.num_members == 1
@@ -66,4 +73,22 @@ class UnregisteredParameter(Rule[UnregisteredParameterSeen]):
                 "owner": seen.owner,
                 "max_num_parameters": 0,
             },
+        )
+
+    def _tensor(self, seen: UnregisteredParameterSeen) -> Finding | None:
+        if seen.is_optimized:
+            return None
+        at = f" at {seen.source}" if seen.source else ""
+        what = "a gradient flows to it, no optimizer holds it" if seen.requires_grad else "no gradient flows to it"
+        return self.finding(
+            seen,
+            f"1 plain tensor ({seen.num_values} values), neither a parameter nor a buffer, is used as a weight{at} (threshold 0); "
+            f"{what}, and its values are the same {seen.num_unchanged} sampled steps later",
+            evidence={
+                "num_parameters": 1,
+                "num_values": seen.num_values,
+                "max_num_parameters": 0,
+                "num_unchanged": seen.num_unchanged,
+            },
+            severity=Severity.WARNING if seen.requires_grad else Severity.INFO,
         )

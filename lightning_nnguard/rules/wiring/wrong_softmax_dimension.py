@@ -19,7 +19,8 @@ class WrongSoftmaxDimension(Rule[SoftmaxSeen]):
 
     What it checks:
         Each call of softmax and log-softmax in the audited batches. A dimension of size 1 that a linear layer or convolution gives
-        its one output to holds nothing to choose from. The input of `nll_loss` and `cross_entropy` has its classes in dimension 1.
+        its one output to holds nothing to choose from. The input of `nll_loss` and `cross_entropy` has its classes in dimension 1,
+        and labels of the batch that pick one value a row, `p.gather(1, y[:, None])`, pick among the classes.
         Before any other loss, softmax must not run over the samples of a batch when a layer gives it several values for each: a
         warning, since nothing says where that loss has its classes.
 

@@ -106,3 +106,58 @@ def test_what_does_not_lead_to_the_loss():
 
 def test_a_value_of_one_element_and_a_scalar():
     assert pairs(lambda self, x, y: self.a(x).mean() * torch.ones(1) + self.b, b=nn.Parameter(torch.zeros(1))) == []
+
+
+LABELS = torch.arange(8) % 2
+
+
+def metrics(metric: Callable[..., Tensor], *, stage: str = "validate", width: int = 1, labels: Tensor = LABELS) -> int:
+    """Return how many faults are seen in a metric of a layer of some width."""
+
+    def step(self, x, y):
+        metric(self.a(x), y)
+        return self.a(x).sum()
+
+    model = Net(step, a=nn.Linear(6, width))
+    return faults(broadcasts(record(model, model, X, labels, stage=stage)))
+
+
+@pytest.mark.parametrize("stage", ["train", "validate"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        lambda out, y: (out.sigmoid().round() == y).float().mean(),
+        lambda out, y: ((out > 0) == y).sum() / len(y),
+        lambda out, y: (y != (out > 0).long()).double().mean().item(),
+        lambda out, y: torch.sum(torch.eq(out.round(), y)),
+        lambda out, y: (out.detach().cpu() > y).long().float().mean(),
+        lambda out, y: (y == out.argmax(1, keepdim=True)).count_nonzero(),
+        lambda out, y: (out.topk(1).indices == y).float().mean(),
+    ],
+    ids=["probabilities", "signs", "errors", "function", "larger", "kept dimension", "best of all"],
+)
+def test_a_metric_of_all_pairs(metric, stage):
+    assert metrics(metric, stage=stage) == 1
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        lambda out, y: (out.squeeze(1).round() == y).float().mean(),
+        lambda out, y: (out.round() == y[:, None]).float().mean(),
+        lambda out, y: (y.view(-1, 1) == y).float().mean(),
+        lambda out, y: (out > out.squeeze(1)).float().mean(),
+        lambda out, y: (out.squeeze(1).round()[:, None] == y).float().mean(),
+        lambda out, y: (out.round() == torch.arange(8)).float().mean(),
+        lambda out, y: (out.round() == y).any(1).float().mean(),
+        lambda out, y: (out.round() == y).float().mean(1),
+        lambda out, y: (out.round() == y).float() * out,
+    ],
+    ids=["rows", "columns", "labels", "predictions", "asked for", "constants", "any", "along one", "mask"],
+)
+def test_no_metric_of_all_pairs(metric):
+    assert metrics(metric) == 0
+
+
+def test_many_outputs_are_no_column():
+    assert metrics(lambda out, y: (out.round() == y).float().mean(), width=8) == 0

@@ -221,3 +221,45 @@ def test_what_counts_as_compared(use, is_compared):
 )
 def test_no_choice_among_outputs(forward):
     assert choice_calls(forward, X, a=nn.Linear(6, 1)) == []
+
+
+# -- labels that pick
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda x, y: x.softmax(0).gather(1, y[:, None]),
+        lambda x, y: x.softmax(0).log().gather(1, y.view(-1, 1)),
+        lambda x, y: (x.softmax(0) + 1e-8).gather(dim=1, index=y.unsqueeze(1)),
+        lambda x, y: torch.gather(x.log_softmax(0).exp(), 1, y[:, None]),
+        lambda x, y: x.log_softmax(0)[torch.arange(8), y],
+        lambda x, y: x.softmax(0)[range(8), y],
+        lambda x, y: torch.take_along_dim(x.softmax(0), y[:, None], 1),
+        lambda x, y: x.log_softmax(0) * F.one_hot(y, 3),
+        lambda x, y: F.one_hot(y, 3).float() * x.softmax(0).log(),
+    ],
+)
+def test_labels_that_pick_from_a_softmax(pick):
+    (seen,) = softmax_calls(lambda self, x, y: -pick(self.a(x), y).mean(), X, Y, a=nn.Linear(6, 3))
+    assert (seen.dim, seen.class_dim, seen.shape) == (0, 1, (8, 3))
+    assert seen.loss in {"gather", "getitem", "take_along_dim", "mul"}
+    assert "(" in str(seen.loss_source)
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda x, y: x.softmax(0).gather(1, x.argmax(1, keepdim=True)),
+        lambda x, y: x.softmax(0).gather(0, x.topk(2, 0).indices),
+        lambda x, y: x.softmax(0)[y],
+        lambda x, y: x.softmax(0)[:, y],
+        lambda x, y: x.softmax(0)[y, y],
+        lambda x, y: x.softmax(0) * torch.ones(8, 3),
+        lambda x, y: x.softmax(0).view(3, 8).gather(0, y[None]),
+        lambda x, y: x.gather(1, y[:, None]),
+    ],
+    ids=["choice", "experts", "rows", "columns", "pairs", "weights", "reshaped", "no softmax"],
+)
+def test_other_ways_to_pick(pick):
+    assert {seen.loss for seen in softmax_calls(lambda self, x, y: pick(self.a(x), y).mean(), X, Y, a=nn.Linear(6, 3))} <= {""}

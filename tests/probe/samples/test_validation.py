@@ -140,3 +140,34 @@ def test_changes_over_ranks(is_fixed: bool, num: int) -> None:
     parts = [Part(None, {}, {0: (100, 3, True)}), Part(None, {}, {0: (100, 0, False)}), Part(None, {}, {})]
     seen: list[Any] = changes_seen(parts, loading, AT)
     assert [(each.num_samples, each.num_changed, each.is_drawn) for each in seen] == [(200, 3, False)] * num
+
+
+def test_shared_samples_that_no_chance_makes_equal() -> None:
+    doubled = ROWS[torch.arange(1000) % 500]
+    watched = {0: passed_with_columns(ROWS[400:600])}
+    (seen,) = overlaps(Part(train(doubled), watched, {}))
+    assert (seen.num_shared, seen.num_unlikely, seen.num_different, seen.num_repeated) == (100, 100, 500, 1000)
+    (seen,) = overlaps(part(doubled, ROWS[400:600]))
+    assert (seen.num_shared, seen.num_unlikely) == (100, 0), "nobody has looked at the columns"
+
+
+def test_constant_samples_may_be_equal() -> None:
+    idle = torch.arange(60.0)[:, None].expand(60, 4) / 7  # a sensor that holds still at many levels
+    watched = {0: passed_with_columns(torch.cat([ROWS[:140], idle]))}
+    (seen,) = overlaps(Part(train(torch.cat([ROWS[1000:], idle])), watched, {}))
+    assert (seen.num_shared, seen.num_unlikely) == (60, 0)
+
+
+def test_columns_of_most_batches_count() -> None:
+    codes = torch.randint(3, (100, 4)) / 7
+    assert not passed_with_columns(torch.cat([ROWS[:100], codes])).is_continuous
+    assert passed_with_columns(torch.cat([ROWS[:200], codes])).is_continuous
+
+
+def passed_with_columns(rows: torch.Tensor) -> Any:
+    watch = Validations()
+    for each in rows.split(100):
+        found = digest_batch([each], torch.device("cpu"), columns=True)
+        assert found is not None
+        watch.take(found, 0)
+    return watch.end(is_rehearsal=False)[0][0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard import Severity
 from lightning_nnguard.rules.data.target_copies_input import TargetCopiesInput
 from tests.builders import loss_call, silent, speaks
 
@@ -48,3 +49,34 @@ def test_the_boundaries():
     speaks(RULE, copied(copied_fraction=0.99, num_copyable=64, value=0.05, target_entropy=1.0))
     silent(RULE, copied(copied_fraction=0.99, num_copyable=64, value=0.051, target_entropy=1.0))
     silent(RULE, copied(copied_fraction=0.989, num_copyable=64, value=0.05, target_entropy=1.0))
+
+
+# -- real-valued targets
+
+
+def element(**changes):
+    seen = {"element": "batch[0][:, 35, 0]", "num_compared": 200, "num_equal": 200, "num_rivals": 3, "num_target_values": 150}
+    return loss_call(**{"function": "mse_loss", **seen, **changes})
+
+
+def test_names_the_element():
+    words = "the target of mse_loss", "is batch[0][:, 35, 0], which the model is given, in 100.0% of 200 samples", "150 different"
+    finding = speaks(RULE, element(), *words, severity=Severity.WARNING)
+    assert finding.evidence["element"] == "batch[0][:, 35, 0]"
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        element(num_equal=197),
+        element(num_rivals=101),
+        element(num_target_values=15),
+    ],
+    ids=["often equal", "a series that seldom changes", "few values"],
+)
+def test_elements_that_prove_nothing(seen):
+    silent(RULE, seen)
+
+
+def test_the_boundaries_of_elements():
+    speaks(RULE, element(num_equal=198, num_rivals=100, num_target_values=16), severity=Severity.WARNING)

@@ -14,7 +14,7 @@ def leak(**changes):
 
 
 def test_states_how_many_of_how_many():
-    words = "50 of 1000 samples of val_dataloader (5.0%, threshold 0.5%)", "4000 training samples", "64-bit digests"
+    words = "50 of 1000 samples of val_dataloader (5.0%, threshold 0.5%)", "4000 training samples", "63-bit digests"
     finding = speaks(RULE, leak(), *words)
     assert finding.evidence["shared_fraction"] == 0.05
 
@@ -55,3 +55,38 @@ def test_the_boundaries():
     speaks(RULE, leak(num_shared=50, num_repeated=66))
     silent(RULE, leak(num_shared=60, num_repeated=80))
     speaks(RULE, leak(num_train=64))
+
+
+# -- samples that repeat within training, too
+
+
+def copies(**changes):
+    return leak(**{"num_shared": 400, "num_repeated": 2000, "num_unlikely": 400, "num_different": 2500, **changes})
+
+
+def test_copies_that_no_chance_makes():
+    words = (
+        "400 of 1000 samples",
+        "within training 50.0%",
+        "400 of the shared ones hold real numbers that no two samples have by chance",
+    )
+    finding = speaks(RULE, copies(), *words, severity=Severity.WARNING)
+    assert finding.evidence["num_unlikely"] == 400
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_unlikely": 0}, {"num_unlikely": 100}, {"num_different": 799}],
+    ids=["tables of categories", "some natural duplicates", "a few samples again and again"],
+)
+def test_what_repeats_by_nature(changes):
+    silent(RULE, copies(**changes))
+
+
+def test_the_boundaries_of_copies():
+    speaks(RULE, copies(num_unlikely=101, num_different=800), severity=Severity.WARNING)
+    speaks(RULE, leak(num_unlikely=50), severity=Severity.ERROR)
+
+
+def test_copies_in_a_loader_beside_a_clean_one():
+    speaks(RULE, copies(num_clean_loaders=1), severity=Severity.INFO)

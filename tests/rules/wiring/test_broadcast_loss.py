@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard import Severity
 from lightning_nnguard.rules.wiring.broadcast_loss import BroadcastLoss
 from tests.builders import broadcast, silent, speaks
 
@@ -47,3 +48,17 @@ def test_silent(seen):
 def test_the_boundary_is_two_rows():
     speaks(RULE, paired(long_shape=(2, 1), short_shape=(2,)), "of 2 rows")
     silent(BroadcastLoss(min_rows=3), paired(long_shape=(2, 1), short_shape=(2,)))
+
+
+@pytest.mark.parametrize("num_with_grad", [0, 1])
+def test_a_metric_of_all_pairs_gives_a_warning(num_with_grad):
+    seen = paired(function="eq", is_metric=True, num_with_grad=num_with_grad, stage="validate")
+    words = "makes (64, 64) of 64 rows", "a metric (loop: validate) averages all pairs"
+    speaks(RULE, seen, *words, severity=Severity.WARNING)
+    silent(RULE, paired(is_metric=True, is_asked_for=True))
+    silent(RULE, paired(is_metric=True, num_from_batch=1))
+
+
+def test_a_loss_is_an_error():
+    finding = speaks(RULE, paired(), severity=Severity.ERROR)
+    assert "metric" not in finding.message

@@ -55,3 +55,28 @@ def test_a_weight_is_no_bias():
 )
 def test_silent(changes):
     silent(RULE, absent_gradient(**changes))
+
+
+def idle(**changes):
+    seen = {"where": "optimizers[0]", "optimizer": "Adam", "num_parameters": 6, "num_steps": 200, "module": "G", "was_called": True}
+    return absent_gradient(**{**seen, **changes})
+
+
+def test_names_an_optimizer_without_any_gradient():
+    lines = ("train.py:48, `fake.detach()`", "train.py:44, `fake.detach()`")
+    words = "grad of all 6 parameters of this Adam was None on all 200 steps", "those of other optimizers", "`G` is called, but"
+    finding = speaks(RULE, idle(cuts=lines), *words, "cut off from a loss at train.py:48", "and at train.py:44")
+    assert finding.severity == Severity.WARNING
+    assert finding.evidence["num_parameters"] == 6
+    assert "cut off" not in speaks(RULE, idle()).message
+
+
+def test_an_optimizer_of_a_module_that_waits_is_only_mentioned():
+    speaks(RULE, idle(was_called=False), severity=Severity.INFO)
+    speaks(RULE, idle(is_switched_off=True), severity=Severity.INFO)
+    speaks(RULE, idle(was_called=None), severity=Severity.WARNING)
+
+
+@pytest.mark.parametrize("changes", [{"num_steps": 199}, {"was_moved": True}, {"num_steps": 0}], ids=["early", "moved", "has one"])
+def test_silent_on_an_optimizer(changes):
+    silent(RULE, idle(**changes))

@@ -83,3 +83,54 @@ def test_silent(seen):
 
 def test_the_boundary_is_still_a_probability():
     speaks(RULE, loss_call(**{**SOFTMAX, "max_sum_error": 1e-3, "num_rows": 8}))
+
+
+def squashed(**changes: Any):
+    behind = {
+        "squashed_by": "sigmoid", "squashed_source": "net.py:12, `self.head(x).sigmoid()`", "squashed_low": 0.0,
+        "squashed_high": 1.0,
+    }  # fmt: skip
+    return loss_call(**{**behind, **changes})
+
+
+def rectified(**changes: Any):
+    return squashed(**{"squashed_by": "relu", "squashed_high": None, **changes})
+
+
+def test_names_a_sigmoid_and_the_bound():
+    words = "10 classes (at least 2), 64 rows, cut by sigmoid", "stays above 1.46", "net.py:12, `self.head(x).sigmoid()`"
+    finding = speaks(RULE, squashed(), *words)
+    assert finding.evidence["floor"] == pytest.approx(1.4612, abs=1e-4)
+
+
+def test_the_bound_of_other_functions():
+    speaks(RULE, squashed(squashed_by="tanh", squashed_low=-1.0), "stays above 0.797")
+    speaks(RULE, squashed(function="nll_loss", num_values=128), "stays above 0.313")
+
+
+def test_a_rectifier_is_a_warning():
+    speaks(RULE, rectified(), "cut by relu", "no logit is below 0", severity=Severity.WARNING)
+
+
+def test_a_bound_holds_whatever_else_uses_the_output():
+    speaks(RULE, squashed(is_squashed_shared=True), "stays above")
+
+
+def test_one_finding_for_probabilities_of_a_bounded_function():
+    speaks(RULE, squashed(**SOFTMAX), "rows sum to 1")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        squashed(squashed_by=""),
+        squashed(is_trained=False),
+        squashed(target_dtype="float32"),
+        squashed(num_values=64),
+        squashed(function="mse_loss"),
+        rectified(is_squashed_shared=True),
+    ],
+    ids=["linear", "metric", "soft targets", "one class", "distance", "shared"],
+)
+def test_bounded_functions_that_are_healthy(seen):
+    silent(RULE, seen)

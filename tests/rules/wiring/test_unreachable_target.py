@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard import Severity
 from lightning_nnguard.rules.wiring.unreachable_target import UnreachableTarget
 from tests.builders import loss_call, silent, speaks
 
@@ -86,3 +87,71 @@ def test_the_boundaries_are_healthy():
     silent(RULE, labels(target_min=0.0, target_max=1.25))
     speaks(RULE, labels(target_min=0.0, target_max=1.26))
     speaks(RULE, rectified(num_targets=16))
+
+
+def signs(**changes):
+    behind = {
+        "function": "cosine_embedding_loss", "source": "train.py:48, `self.loss(a, b, same)`", "target_min": 0.0, "target_max": 1.0,
+        "num_unsigned": 31, "target_dtype": "float32",
+    }  # fmt: skip
+    return loss_call(**{**behind, **changes})
+
+
+@pytest.mark.parametrize("function", ["cosine_embedding_loss", "margin_ranking_loss", "hinge_embedding_loss", "soft_margin_loss"])
+def test_zeros_where_a_loss_takes_signs(function):
+    words = f"{function} at train.py:48", "31 of 64 are neither", "threshold 0", "between 0 and 1"
+    finding = speaks(RULE, signs(function=function), *words)
+    assert finding.evidence["num_unsigned"] == 31
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        signs(target_min=-1.0),
+        signs(target_min=1.0, num_unsigned=0),
+        signs(num_targets=15),
+        signs(reduction="none"),
+        signs(is_trained=False),
+        signs(function="mse_loss"),
+    ],
+    ids=["ties", "all alike", "few", "masked later", "metric", "distance"],
+)
+def test_signs_that_are_healthy(seen):
+    silent(RULE, seen)
+
+
+def test_the_boundary_of_signs():
+    quarter = UnreachableTarget(max_unsigned_share=0.25)
+    silent(quarter, signs(num_unsigned=16))
+    speaks(quarter, signs(num_unsigned=17))
+
+
+def tags(**changes):
+    return loss_call(**{"target_dtype": "float32", "target_shape": (64, 10), "num_targets": 640, "num_multi_rows": 40, **changes})
+
+
+def test_several_ones_in_a_row():
+    speaks(RULE, tags(), "40 of 64 rows", "threshold 0", severity=Severity.WARNING)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        tags(num_multi_rows=0),
+        tags(is_input_from_layer=False),
+        tags(is_target_given=True),
+        tags(is_trained=False),
+        tags(is_weighted=True),
+        tags(reduction="none"),
+        tags(num_targets=15),
+    ],
+    ids=["one class", "contrastive", "autoencoder of sets", "metric", "weighted", "masked later", "few"],
+)
+def test_rows_that_are_healthy(seen):
+    silent(RULE, seen)
+
+
+def test_the_boundary_of_rows():
+    half = UnreachableTarget(max_multi_share=0.5)
+    silent(half, tags(num_multi_rows=32))
+    speaks(half, tags(num_multi_rows=33), severity=Severity.WARNING)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard import Severity
 from lightning_nnguard.rules.wiring.unregistered_parameter import UnregisteredParameter
 from tests.builders import silent, speaks, unregistered_parameter
 
@@ -42,3 +43,21 @@ def test_a_single_parameter_in_a_list_is_not_hidden_on_purpose():
 )
 def test_silent(seen):
     silent(RULE, seen)
+
+
+PLAIN = {"where": "g.weight", "container": "", "num_members": 0, "num_parameters": 1, "num_values": 48, "owner": "",
+         "is_optimized": False, "is_tensor": True, "num_unchanged": 3, "source": "net.py:12, `x @ self.weight`"}  # fmt: skip
+
+
+def test_names_a_plain_tensor_that_a_gradient_flows_to():
+    words = "1 plain tensor (48 values)", "used as a weight at net.py:12", "no optimizer holds it", "the same 3 sampled steps later"
+    speaks(RULE, unregistered_parameter(**PLAIN), *words, where="g.weight", severity=Severity.WARNING)
+
+
+def test_mentions_a_plain_tensor_that_is_constant():
+    constant = unregistered_parameter(**PLAIN, requires_grad=False)
+    speaks(RULE, constant, "no gradient flows to it", severity=Severity.INFO)
+
+
+def test_silent_on_a_plain_tensor_that_an_optimizer_holds():
+    silent(RULE, unregistered_parameter(**{**PLAIN, "is_optimized": True}))

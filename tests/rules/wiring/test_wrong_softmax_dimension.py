@@ -65,3 +65,10 @@ def test_attention_weights_over_one_value_are_a_warning():
 )  # fmt: skip
 def test_silent(seen):
     silent(RULE, seen)
+
+
+def test_labels_that_pick_tell_where_the_classes_are():
+    picked = {**NLL, "function": "softmax", "loss": "gather", "loss_source": "train.py:48, `p.gather(1, y[:, None])`"}
+    speaks(RULE, softmax(**picked), "dimension 0, 64 values", "gather takes 10 classes from dimension 1 (train.py:48")
+    silent(RULE, softmax(**{**picked, "dim": 1}))
+    silent(RULE, softmax(**{**picked, "shape": (64, 64)}))

@@ -17,7 +17,7 @@ _BETWEEN = PASSING | NOISE | {"masked_fill", "nan_to_num", "where"}
 
 def attentions(record: Record) -> Sequence[AttentionSeen]:
     """Return one observation for each measured attention."""
-    measured = [(call, call.fact) for call in record.calls if isinstance(call.fact, AttentionFact)]
+    measured = [(call, fact) for call in record.calls if (fact := call.fact_of(AttentionFact)) is not None]
     seen = [
         AttentionSeen(
             where=call.where, step=record.at.step, epoch=record.at.epoch, stage=record.stage, function=call.function,

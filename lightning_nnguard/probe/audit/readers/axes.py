@@ -34,11 +34,11 @@ def time_axes(record: Record) -> Sequence[TimeAxisSeen]:
     calls = [call for call in record.calls if _takes_time_first(call)] if record.stage == "train" else []
     if not calls:
         return ()
-    shapes = _target_shapes(record)
+    shapes = target_shapes(record)
     seen = (
         TimeAxisSeen(
             where=call.where, step=record.at.step, epoch=record.at.epoch, function=call.function, source=call.source,
-            shape=call.inputs[0].shape, is_batch=_begins_with_samples(call.inputs[0]), target_shapes=shapes,
+            shape=call.inputs[0].shape, is_batch=begins_with_samples(call.inputs[0]), target_shapes=shapes,
         )
         for call in calls
         if call.number in record.trained
@@ -57,7 +57,7 @@ def _takes_time_first(call: Call) -> bool:
     return is_plain and args[_BATCH_FIRST] is False
 
 
-def _begins_with_samples(value: Value) -> bool:
+def begins_with_samples(value: Value) -> bool:
     """Return whether dimension 0 of a value is that of a tensor of the batch."""
     size = value.shape[0]
     while (call := value.call) is not None:
@@ -76,7 +76,8 @@ def _slices_others(call: Call) -> bool:
     return call.function == "getitem" and isinstance(index, tuple) and index[:1] in {("slice",), ("ellipsis",)}
 
 
-def _target_shapes(record: Record) -> tuple[tuple[int, ...], ...]:
+def target_shapes(record: Record) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of the tensors of the batch that targets of the trained losses are made of."""
     losses = [call for call in record.calls if call.function in LOSSES and call.number in record.trained]
     targets = [value for call in losses if isinstance(value := call.argument(1, "target"), Value)]
     found = (root.shape for value in targets for root in roots(value) if root.label.startswith("batch"))

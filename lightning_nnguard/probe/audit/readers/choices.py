@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lightning_nnguard.observation import ChoiceSeen, SoftmaxSeen
 from lightning_nnguard.probe.audit.call import Call, Value
-from lightning_nnguard.probe.audit.graph import NOISE, PASSING, first, roots, unmoved
+from lightning_nnguard.probe.audit.graph import NOISE, PASSING, first, origin, roots, unmoved
 from lightning_nnguard.probe.audit.layers import Layer, layer_of
 from lightning_nnguard.probe.audit.losses import LOSSES, OVER_CLASSES
 from lightning_nnguard.probe.audit.record import Record
@@ -22,6 +22,9 @@ _TRANSPOSING = frozenset({"transpose", "swapaxes", "swapdims"})
 _MONOTONE = PASSING | NOISE | _SOFTMAX | {"sigmoid", "tanh", "exp", "log", "log_sigmoid"}
 _COMBINING = frozenset({"add", "sub", "mul", "div", "matmul", "bmm", "mm", "einsum", "addcmul"})
 _COMPARING = frozenset({"eq", "ne"})
+#: What picks values by integers, and where these stand among the arguments.
+_PICKING = {"gather": 2, "take_along_dim": 1}
+_NUM_DIMS_PICKED = 2
 
 
 def softmaxes(record: Record) -> Sequence[SoftmaxSeen]:
@@ -66,7 +69,50 @@ def _losses(record: Record) -> dict[int, tuple[Call, int | None]]:
         maker = _before_logarithm(source)
         if maker is not None and maker.function in _SOFTMAX:
             table.setdefault(maker.number, (call, class_dim))
+    for call in record.calls:
+        picked = _picked(call, record)
+        if picked is not None:
+            table.setdefault(picked[0].number, (call, picked[1]))
     return table
+
+
+def _picked(call: Call, record: Record) -> tuple[Call, int] | None:
+    """Return the softmax from whose result, or the logarithm of it, a call picks by integers of the batch, and the dimension.
+
+    That is a loss by hand: `p.gather(1, y[:, None])`, `p[torch.arange(len(y)), y]` or `p * F.one_hot(y, 10)`.
+    """
+    source = call.inputs[0] if call.inputs else None
+    if source is None or len(source.shape) != _NUM_DIMS_PICKED:
+        return None
+    if call.function in _PICKING:
+        index = call.argument(_PICKING[call.function], "index", call.kwargs.get("indices"))
+        dim = _dimension(call, 3 - _PICKING[call.function])
+    elif call.function == "getitem":
+        numbers = call.argument(1, "index")
+        is_each = isinstance(numbers, tuple) and len(numbers) == _NUM_DIMS_PICKED and _counts_rows(numbers[0], source.shape[0])
+        index, dim = (numbers[1], 1) if is_each else (None, None)
+    elif call.function == "mul" and len(call.inputs) == _NUM_DIMS_PICKED:
+        source, one_hot = sorted(call.inputs, key=lambda value: _is_one_hot(origin(value)))
+        made = origin(one_hot)
+        is_whole = made is not None and _is_one_hot(made) and one_hot.shape == source.shape
+        index, dim = (made.inputs[0], 1) if made is not None and is_whole else (None, None)
+    else:
+        return None
+    is_label = isinstance(index, Value) and not index.is_floating and first(index) in record.batch
+    maker = _before_logarithm(unmoved(source, _LOGARITHM | {"exp"})) if is_label else None
+    return (maker, dim) if maker is not None and maker.function in _SOFTMAX and dim is not None else None
+
+
+def _is_one_hot(call: Call | None) -> bool:
+    return call is not None and call.function == "one_hot"
+
+
+def _counts_rows(numbers: object, num: int) -> bool:
+    """Return whether an index counts all rows, one by one: `torch.arange(num)`, `range(num)`."""
+    if isinstance(numbers, Value):
+        made = origin(numbers)
+        return numbers.shape == (num,) and (made is None or made.function == "arange") and not numbers.label
+    return numbers == "range"
 
 
 def _before_flattening(value: Value, class_dim: int) -> tuple[Value, int]:

@@ -21,7 +21,7 @@ def layer_inputs(record: Record) -> Sequence[LayerInputSeen]:
         return []
     seen = []
     for each in intakes(record):
-        call, fact = each.call, each.call.fact
+        call, fact = each.call, each.call.fact_of(InputFact)
         if isinstance(fact, InputFact):
             seen.append(
                 LayerInputSeen(

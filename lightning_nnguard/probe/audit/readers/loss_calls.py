@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from math import log
 
 from lightning_nnguard.observation import LossCallSeen
+from lightning_nnguard.probe.audit.arguments import input_of, is_data, is_given, is_mirrored, squash_of, target_of
 from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.copying import copied
+from lightning_nnguard.probe.audit.elements import twin_of
 from lightning_nnguard.probe.audit.graph import NOISE, PASSING, first, origin, roots
+from lightning_nnguard.probe.audit.layers import layer_of
 from lightning_nnguard.probe.audit.losses import LossFact
 from lightning_nnguard.probe.audit.ranges import reach
 from lightning_nnguard.probe.audit.record import Record
@@ -23,9 +26,12 @@ def loss_calls(record: Record) -> Sequence[LossCallSeen]:
 
 
 def _seen(record: Record, call: Call, fact: LossFact, num_trained: int) -> LossCallSeen:
-    source, target = call.argument(0, "input"), call.argument(1, "target")
+    source, target = input_of(call), target_of(call)
     made_by, shaped_by, copy = origin(source, PASSING | NOISE), origin(source), copied(source, fact)
     low, high = reach(shaped_by) if shaped_by else (None, None)
+    twin = twin_of(record, call, source, target)
+    squash = squash_of(record, call)
+    squash_low, squash_high = reach(squash.call) if squash else (None, None)
     return LossCallSeen(
         where=call.where, step=record.at.step, epoch=record.at.epoch, stage=record.stage, function=call.function,
         source=call.source, reduction=fact.reduction, is_weighted=fact.is_weighted, value=fact.value,
@@ -38,6 +44,14 @@ def _seen(record: Record, call: Call, fact: LossFact, num_trained: int) -> LossC
         target_mean=fact.target_mean, target_std=fact.target_std, num_targets=fact.num_targets, num_ignored=fact.num_ignored,
         ignore_index=fact.ignore_index, target_entropy=_entropy(fact), is_target_made=is_made(target),
         copied_fraction=copy.fraction, num_copyable=copy.num_positions, takes_logarithms=_takes_logarithms(call),
+        squashed_by=squash.call.function if squash else "", squashed_source=squash.call.source if squash else None,
+        squashed_low=squash_low, squashed_high=squash_high, is_squashed_shared=squash is not None and squash.is_shared,
+        is_input_data=is_data(source, record), is_mirrored=is_mirrored(record, call),
+        is_input_from_layer=layer_of(made_by) is not None,
+        is_target_given=is_given(target, source, record), num_unsigned=fact.num_unsigned, num_multi_rows=fact.num_multi_rows,
+        element=f"{twin.source}[{', '.join((':', *map(str, twin.index)))}]" if twin else "",
+        num_compared=twin.num_samples if twin else 0, num_equal=twin.num_equal if twin else 0,
+        num_rivals=twin.num_rivals if twin else 0, num_target_values=twin.num_values if twin else 0,
     )  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from lightning_nnguard.observation import ObjectiveSeen
 from lightning_nnguard.probe.audit.call import Call, Value
-from lightning_nnguard.probe.audit.graph import ancestors, chain
+from lightning_nnguard.probe.audit.graph import ancestors, chain, cuts
 from lightning_nnguard.probe.audit.objective import Objective
 from lightning_nnguard.probe.audit.record import Record
 
@@ -36,25 +36,10 @@ def _cut(record: Record, loss: Value) -> Call | None:
     the loss was made of plain numbers, or by something that is not recorded, it is the last call that has taken a computed tensor
     out of the graph.
     """
-    cuts = list(_cuts(loss))
+    cutting = list(cuts(loss))
     leaving = [call for call in record.calls if call.is_end or call.function in _DETACHING]
     ends = [call for call in leaving if call.source is not None and _was_computed(call)]
-    return next((each for each in cuts if each.grad_enabled), None) or next(iter(cuts), None) or next(reversed(ends), None)
-
-
-def _cuts(loss: Value) -> Iterator[Call]:
-    """Iterate over the calls on the way to a loss that took a tensor with a gradient and returned none, the nearest first."""
-    waiting, seen = [loss], set[int]()
-    while waiting:
-        value = waiting.pop(0)
-        call = value.call
-        if call is None or call.number in seen:
-            continue
-        seen.add(call.number)
-        if value.is_leaf and any(each.requires_grad for each in call.inputs):
-            yield call
-        else:
-            waiting += call.inputs
+    return next((each for each in cutting if each.grad_enabled), None) or next(iter(cutting), None) or next(reversed(ends), None)
 
 
 def _was_computed(call: Call) -> bool:

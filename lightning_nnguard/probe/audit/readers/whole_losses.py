@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lightning_nnguard.observation import WholeLossSeen
 from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.graph import PASSING, first, origin, roots
-from lightning_nnguard.probe.audit.losses import LossFact
+from lightning_nnguard.probe.audit.losses import LOSSES, LossFact
 from lightning_nnguard.probe.audit.objective import Objective
 from lightning_nnguard.probe.audit.readers.loss_calls import is_made
 from lightning_nnguard.probe.audit.record import Record
@@ -54,7 +54,7 @@ def _way(value: Value, record: Record) -> _Way | None:
     """Return the way from a trained loss to a loss function; None when anything else goes in that is not a scalar or a constant."""
     sign, has_constant, turned = 1, False, None
     while (call := value.call) is not None and value.requires_grad:
-        if isinstance(call.fact, LossFact):
+        if isinstance(call.fact, LossFact) and call.function in LOSSES:
             return _Way(call, sign, has_constant, turned)
         if _picks_likelihoods(call, record):
             return _Way(call, -sign, has_constant, turned)
