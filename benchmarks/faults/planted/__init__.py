@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.faults.planted import (
     activations,
     axes,
+    between_epochs,
     collapse,
     contract,
     contract_images,
@@ -52,4 +53,5 @@ FAULTS = (
     *learning.FAULTS,
     *layers.FAULTS,
     *axes.FAULTS,
+    *between_epochs.FAULTS,
 )
