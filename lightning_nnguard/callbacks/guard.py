@@ -81,12 +81,12 @@ class Guard(CallbackBase):
     def _begin(self, trainer: Trainer, pl_module: LightningModule, *, is_fit: bool) -> None:
         if trainer.barebones:
             return
-        earlier = _earlier_guards(self, trainer)
-        codes = {rule.code for guard in earlier for rule in guard._options.policy.rules()}
-        drawn = {panel for guard in earlier for panel in guard._options.panels}
-        panels = [panel for panel in self._options.panels if panel not in drawn]
         run, problem = None, ""
         try:
+            earlier = _earlier_guards(self, trainer)
+            codes = {rule.code for guard in earlier for rule in guard._options.policy.rules()}
+            drawn = {panel for guard in earlier for panel in guard._options.panels}
+            panels = [panel for panel in self._options.panels if panel not in drawn]
             run = GuardRun(
                 trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit, loads=self._loads
             )
