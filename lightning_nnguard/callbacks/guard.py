@@ -115,10 +115,11 @@ class Guard(CallbackBase):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen for weights that are loaded before the first batch."""
         self._stop_listening()
-        if trainer.barebones or not any(subscription(type(rule)) is LoadSeen for rule in self._options.policy.rules()):
+        if trainer.barebones:
             return
         try:
-            self._loads = LoadWatch(pl_module)
+            if any(subscription(type(rule)) is LoadSeen for rule in self._options.policy.rules()):
+                self._loads = LoadWatch(pl_module)
         except Exception as error:
             text = f"NNGuard does not see what is loaded: {type(error).__name__}: {error}"
             contain(error, text, strict=self._options.strict)

@@ -40,7 +40,8 @@ class TrainValOverlap(Rule[OverlapSeen]):
         samples, which are learnt by heart on purpose. Neither are equal bytes that are as frequent within training as across,
         as in tables of a few categories: samples that were repeated before the split look the same. Data sets whose items are
         made up without regard to their index are recognised by their bytes alone. Augmented samples have other bytes, and are
-        not found by them.
+        not found by them. Data that `train_dataloader` and `val_dataloader` draw at random are the same numbers where both begin
+        from the same seed: Lightning puts the random state back after the sanity check.
 
     References:
         Kapoor & Narayanan, "Leakage and the Reproducibility Crisis in Machine-Learning-Based Science" (2023).
