@@ -68,6 +68,7 @@ from lightning_nnguard.observation import (
     ReducedWeightsSeen,
     RepeatedBatchSeen,
     ReplicaSeen,
+    ResetSeen,
     ReshapedClassesSeen,
     RunningStatisticsSeen,
     SamplerSeen,
@@ -631,6 +632,11 @@ def validation_change(**changes: Any) -> ValidationChangeSeen:
     return replace(ValidationChangeSeen(where="val_dataloader", step=99, epoch=1, num_samples=500, num_changed=0), **changes)
 
 
+def reset(**changes: Any) -> ResetSeen:
+    """Build an epoch that begins with the weights of the one before."""
+    return replace(ResetSeen(step=200, epoch=2, num_replaced=0, num_compared=8), **changes)
+
+
 def rank_data(**changes: Any) -> RankDataSeen:
     """Build two ranks that had the same batch once, by chance."""
     return replace(RankDataSeen(step=100, epoch=0, num_steps=1, num_different=1), **changes)
@@ -752,6 +758,8 @@ def healthy() -> list[Seen]:
         overlap(),
         overlap(num_shared=0, num_repeated=0),
         validation_change(),
+        reset(),
+        reset(num_replaced=1, num_in_a_row=6),  # a head that is drawn again for each epoch
         rank_data(),
         rank_data(num_steps=100),  # one batch that never changes
         replica(),

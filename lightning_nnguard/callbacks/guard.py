@@ -81,12 +81,12 @@ class Guard(CallbackBase):
     def _begin(self, trainer: Trainer, pl_module: LightningModule, *, is_fit: bool) -> None:
         if trainer.barebones:
             return
-        earlier = _earlier_guards(self, trainer)
-        codes = {rule.code for guard in earlier for rule in guard._options.policy.rules()}
-        drawn = {panel for guard in earlier for panel in guard._options.panels}
-        panels = [panel for panel in self._options.panels if panel not in drawn]
         run, problem = None, ""
         try:
+            earlier = _earlier_guards(self, trainer)
+            codes = {rule.code for guard in earlier for rule in guard._options.policy.rules()}
+            drawn = {panel for guard in earlier for panel in guard._options.panels}
+            panels = [panel for panel in self._options.panels if panel not in drawn]
             run = GuardRun(
                 trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit, loads=self._loads
             )
@@ -94,7 +94,11 @@ class Guard(CallbackBase):
             problem = f"{type(error).__name__}: {error}"
             contain(error, f"NNGuard could not start: {problem}", strict=self._options.strict)
         ranks = Ranks.current() if trainer.world_size > 1 else Ranks()
-        problems = [each for (each,) in ranks.gather([problem]) if each]  # a guard on some ranks alone would wait for the others
+        try:  # a guard on some ranks alone would wait for the others
+            problems = [each for (each,) in ranks.gather([problem]) if each]
+        except Exception as error:
+            problems = [f"{type(error).__name__}: {error}"]
+            contain(error, f"NNGuard could not start: {problems[0]}", strict=self._options.strict)
         if not problems:
             self._run = run
         elif ranks.rank == 0:
@@ -115,10 +119,11 @@ class Guard(CallbackBase):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen for weights that are loaded before the first batch."""
         self._stop_listening()
-        if trainer.barebones or not any(subscription(type(rule)) is LoadSeen for rule in self._options.policy.rules()):
+        if trainer.barebones:
             return
         try:
-            self._loads = LoadWatch(pl_module)
+            if any(subscription(type(rule)) is LoadSeen for rule in self._options.policy.rules()):
+                self._loads = LoadWatch(pl_module)
         except Exception as error:
             text = f"NNGuard does not see what is loaded: {type(error).__name__}: {error}"
             contain(error, text, strict=self._options.strict)

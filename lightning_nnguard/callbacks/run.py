@@ -22,6 +22,7 @@ from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.samplers import samplers_of
 from lightning_nnguard.callbacks.start import run_start
 from lightning_nnguard.callbacks.trainer_view import TrainerView
+from lightning_nnguard.containment import contain
 from lightning_nnguard.monitor import Monitor
 from lightning_nnguard.observation import MonitorSeen, PictureSeen, SamplerSeen, Seen, Stage
 from lightning_nnguard.panels.layout import layout
@@ -131,7 +132,7 @@ class GuardRun:
         try:
             save_batch(self._module, kept, path)
         except Exception as error:
-            self.note(f"the offending batch could not be saved to {path}: {type(error).__name__}: {error}")
+            self._forgive(f"the offending batch could not be saved to {path}", error)
             return ""
         return str(path)
 
@@ -139,6 +140,11 @@ class GuardRun:
         """Keep a line about what the guard could not do, once, for the end of the run."""
         if text not in self._notes:
             self._notes.append(text)
+
+    def _forgive(self, text: str, error: Exception) -> None:
+        """Note an error that the user's data, loaders or disk may have caused; strict or not, the rest goes on."""
+        self.note(f"{text}: {type(error).__name__}: {error}")
+        contain(error, text, strict=False)
 
     # -- training ----------------------------------------------------------------------------------------------------------------
 
@@ -157,7 +163,7 @@ class GuardRun:
             try:
                 self.monitor.begin(run_start(self._trainer, self._module, self._options.policy))
             except Exception as error:  # whatever the user's hyper-parameters or the environment hold
-                self.note(f"the logbook does not say what this run is: {type(error).__name__}: {error}")
+                self._forgive("the logbook does not say what this run is", error)
 
     def _learn_loading(self) -> Loading | None:
         """Return what is known of the loaders, when somebody asks for it; all ranks judge by what rank zero knows."""
@@ -167,7 +173,7 @@ class GuardRun:
         try:
             own = [loading_of(self._trainer)]
         except Exception as error:  # the other ranks wait for this one's words, whatever the user's loaders raise
-            self.note(f"samples are not recognised: {type(error).__name__}: {error}")
+            self._forgive("samples are not recognised", error)
         return next((loading for loading in self._ranks.gather(own)[0]), None)
 
     def tell_set_up(self) -> None:

@@ -68,7 +68,7 @@ from lightning_nnguard.observation.samples import (
 from lightning_nnguard.observation.seen import ParameterKind, Quantity, Seen, Stage, has_non_finite
 from lightning_nnguard.observation.similarity import SelfSimilaritySeen
 from lightning_nnguard.observation.symmetry import DuplicateUnitsSeen, SymmetrySeen
-from lightning_nnguard.observation.update import FrozenUpdateSeen, UpdateProfileSeen, UpdateSeen
+from lightning_nnguard.observation.update import FrozenUpdateSeen, ResetSeen, UpdateProfileSeen, UpdateSeen
 
 __all__ = [
     "AbsentGradientSeen",
@@ -134,6 +134,7 @@ __all__ = [
     "ReducedWeightsSeen",
     "RepeatedBatchSeen",
     "ReplicaSeen",
+    "ResetSeen",
     "ReshapedClassesSeen",
     "RunningStatisticsSeen",
     "SamplerSeen",

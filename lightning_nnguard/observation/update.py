@@ -82,3 +82,18 @@ class FrozenUpdateSeen(Seen):
     optimizer: str
     update_norm: float
     weight_norm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResetSeen(Seen):
+    """Weight matrices at the end of an epoch against the same at the first batch of the next one.
+
+    Attributes:
+        num_replaced: Matrices that are others, though no optimizer has stepped.
+        num_compared: Matrices that were compared.
+        num_in_a_row: Latest starts of epochs in a row that found some replaced.
+    """
+
+    num_replaced: int
+    num_compared: int
+    num_in_a_row: int = 0

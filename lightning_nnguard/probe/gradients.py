@@ -121,7 +121,9 @@ class GradientCollector:
         if self._chosen:
             counts = torch.tensor(self._counts, dtype=torch.float32, device=device)
             numbers = [counts, self._samples.sum(1), self._samples.square().sum(1)]
-            weights = self._parameters.weights[self._parameters.place(self._chosen)]  # ranks that hold the same elements count them once
+            weights = self._parameters.weights[
+                self._parameters.place(self._chosen)
+            ]  # ranks that hold the same elements count them once
             parts += [histogram_counts(self._samples, counts) * weights[:, None], *(each * weights for each in numbers)]
         self._clear()
         return pack(parts, device), torch.zeros(0, dtype=torch.float32, device=device)

@@ -151,7 +151,7 @@ class LossCollector:
         totals, counts = sums[: 2 * slots].reshape(2, slots)
         means, is_known, codes = (totals / np.maximum(counts, 1)).tolist(), (counts > 0).tolist(), maxima.tolist()
         level, known, name, error, fresh, is_fresh = sums[2 * slots :]
-        if is_fresh == self._ranks.world_size:
+        if is_fresh == self._ranks.world_size and not at.step:  # a run that goes on has a network that knows something
             self._fresh = float(fresh / is_fresh)
         if self._ranks.world_size in (known, is_fresh):
             self._name = NAMES[round(float(name / self._ranks.world_size))]

@@ -130,16 +130,17 @@ class Hook:
     def __call__(self, module: nn.Module, args: object, output: object) -> None:
         """Hand the output on; never change it."""
         watch = self._watch
-        if watch is None or self._watched is None or not watch.is_on:
+        if watch is None or self._watched is None:
             return
-        start = perf_counter()
         try:
-            with torch._C.DisableTorchFunction(), torch.no_grad():
-                watch.on_output(self._watched, output)
+            if watch.is_on:
+                start = perf_counter()
+                with torch._C.DisableTorchFunction(), torch.no_grad():
+                    watch.on_output(self._watched, output)
+                watch.seconds += perf_counter() - start
         except Exception as error:
             self._watch = None
             watch.failed(error)
-        watch.seconds += perf_counter() - start
 
     def __deepcopy__(self, memo: object) -> Hook:
         return Hook(None, None)

@@ -41,6 +41,7 @@ from lightning_nnguard.probe.outputs.watch import KINDS as OUTPUT_KINDS
 from lightning_nnguard.probe.outputs.watch import OutputWatch
 from lightning_nnguard.probe.parameters import Parameters, are_maximizing, learning_rates
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.resets import ResetCollector
 from lightning_nnguard.probe.samples.watch import KINDS as SAMPLE_KINDS
 from lightning_nnguard.probe.samples.watch import SampleWatch
 from lightning_nnguard.probe.settings import ProbeSettings
@@ -71,6 +72,7 @@ class Parts:
         outputs: What loss functions get; it is one of `batches`, too.
         optimization: What the settings of the optimizers leave of a step.
         agreement: What ranks have in common.
+        resets: Weights that are replaced between epochs.
         samples: Samples that come up again; it is one of `batches`, too.
         inputs: What the first layers are given; it is one of `batches`, too.
         labels: The labels of the batches; it is one of `batches`, too.
@@ -89,6 +91,7 @@ class Parts:
     steps: StepWatch | None
     optimization: OptimizationWatch | None
     agreement: AgreementWatch | None = None
+    resets: ResetCollector | None = None
     outputs: OutputWatch | None = None
     samples: SampleWatch | None = None
     inputs: InputWatch | None = None
@@ -101,7 +104,7 @@ class Parts:
         named: list[tuple[str, Collector | None]] = [
             ("non-finite", self.nonfinite), ("losses", self.losses), ("activations", self.activations),
             ("gradients", self.gradients), ("updates", self.updates), ("modes", self.modes),
-            ("audit", self.audit), ("inventory", self.inventory), ("loss by mode", self.mode_losses),
+            ("audit", self.audit), ("inventory", self.inventory), ("loss by mode", self.mode_losses), ("resets", self.resets),
             *(self.steps.collectors.items() if self.steps is not None else ()),
             *(self.optimization.collectors.items() if self.optimization is not None else ()),
             *(self.agreement.collectors.items() if self.agreement is not None else ()), *self.batches.items(),
@@ -227,6 +230,7 @@ def build_parts(
     agreement = None
     if wanted & AGREEMENT_KINDS and ranks.world_size > 1:
         agreement = AgreementWatch(parameters, wanted, facts=facts, ranks=ranks, attempts=attempts)
+    resets = ResetCollector(parameters) if o.ResetSeen in wanted and len(parameters) else None
     samples = SampleWatch(ranks=ranks, device=device) if wanted & SAMPLE_KINDS else None
     labels = inputs = None
     if wanted & LABEL_KINDS:
@@ -241,6 +245,6 @@ def build_parts(
     return Parts(
         nonfinite=nonfinite, losses=losses, activations=activations, gradients=gradients, updates=updates, modes=modes,
         audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps, optimization=optimization, agreement=agreement,
-        outputs=outputs, samples=samples, inputs=inputs, labels=labels,
+        resets=resets, outputs=outputs, samples=samples, inputs=inputs, labels=labels,
         batches={name: each for name, each in watches.items() if each is not None},
     )  # fmt: skip

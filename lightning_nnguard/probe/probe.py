@@ -89,7 +89,7 @@ class Probe:
         self._updates, self._audit, self._inventory, self._inputs = parts.updates, parts.audit, parts.inventory, parts.inputs
         self._mode_losses, self._steps, self._batches = parts.mode_losses, parts.steps, parts.batches
         self.losses, self.modes, self._optimization = parts.losses, parts.modes, parts.optimization
-        self._samples, self._labels, self._agreement = parts.samples, parts.labels, parts.agreement
+        self._samples, self._labels, self._agreement, self._resets = parts.samples, parts.labels, parts.agreement, parts.resets
         failed = self._attempts.fail
         self._forward = ForwardWatch(model, activations=parts.activations, listeners=parts.listeners(), on_error=failed)
         self._evaluations = EvaluationWatch(model, parts, self._forward, attempts=self._attempts, note=note, ranks=ranks)
@@ -148,6 +148,8 @@ class Probe:
             self._abandon()
         if at.epoch != self._at.epoch or not self._has_begun:
             self._attempts.run("forward watch", self._forward.look)  # modules may have been added, frozen or compiled
+            if self._resets is not None and not self._stands_by:
+                self._attempts.run("resets", self._resets.start_epoch)
         self._has_begun = True
         self._at = at
         self._is_sampling = steps and is_sampled(at.step, self.cadence.every_n_steps)
@@ -309,6 +311,8 @@ class Probe:
         """End a training epoch; its last batch may have been skipped after it had begun."""
         if self._is_sampling:
             self._abandon()
+        if self._resets is not None and not self._stands_by:
+            self._attempts.run("resets", self._resets.end_epoch)
 
     def stand_by(self) -> None:
         """Watch nothing from now on, but take part in the exchanges between ranks, which would hang otherwise."""

@@ -123,7 +123,7 @@ def digest_of(module: Any) -> str:
     """Return a digest of the bytes of a module's weights and buffers, as far as this rank has them."""
     digest = hashlib.sha256()
     for name, each in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
-        digest.update(name.encode() + local(each.detach()).contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(name.encode() + local(each.detach()).reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

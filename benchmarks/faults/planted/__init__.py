@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.faults.planted import (
     activations,
     axes,
+    between_epochs,
     collapse,
     contract,
     contract_calls,
@@ -58,4 +59,5 @@ FAULTS = (
     *axes.FAULTS,
     *metrics_and_graphs.FAULTS,
     *masks_and_targets.FAULTS,
+    *between_epochs.FAULTS,
 )

@@ -127,7 +127,7 @@ FAULTS = (
     Fault(
         make=recurrent_network_at_a_rate_of_ten, fixed=recurrent_network_at_a_rate_of_a_thousandth, code="NNG704", before=150,
     ),
-    Fault(make=decoder_at_a_rate_of_one, fixed=decoder_at_a_rate_of_a_thousandth, code="NNG704", before=150),
+    Fault(make=decoder_at_a_rate_of_one, fixed=decoder_at_a_rate_of_a_thousandth, code="NNG704", before=150, others=("NNG305",)),
     Fault(
         make=recurrent_network_at_a_rate_of_a_billionth, fixed=recurrent_network_at_a_rate_of_a_thousandth, code="NNG502",
         before=150,

@@ -70,19 +70,21 @@ class _Hook:
         self._path, self._take, self._on_error = path, take, on_error
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._take is None or self._on_error is None or in_backward() or in_transform():
-            return
-        source = args[0] if args else kwargs.get("input")
-        source = source.data if isinstance(source, PackedSequence) else source
-        if not isinstance(source, Tensor):
+        if self._take is None or self._on_error is None:
             return
         try:
-            with torch.no_grad(), torch._C.DisableTorchFunction():
-                if is_plain(source) and source.numel() and source.dim():
-                    self._take(self._path, module, source.detach())
+            if not in_backward() and not in_transform():
+                self._look(self._take, module, args[0] if args else kwargs.get("input"))
         except Exception as error:
             self._take = None
             self._on_error(error)
+
+    def _look(self, take: Take, module: nn.Module, source: object) -> None:
+        source = source.data if isinstance(source, PackedSequence) else source
+        if isinstance(source, Tensor):
+            with torch.no_grad(), torch._C.DisableTorchFunction():
+                if is_plain(source) and source.numel() and source.dim():
+                    take(self._path, module, source.detach())
 
     def __deepcopy__(self, memo: object) -> _Hook:
         return _Hook("", None, None)

@@ -73,12 +73,19 @@ class LoadWatch:
         self._hooks: list[LoadHook] = []
         self._handles: list[RemovableHandle] = []
         names = module_names(model)
-        for module in model.modules():
-            if not isinstance(module, torch.jit.ScriptModule):
-                hook = LoadHook(names[id(module)])
-                self._hooks.append(hook)
-                self._handles.append(module._register_load_state_dict_pre_hook(hook.before))  # type: ignore[no-untyped-call]
-                self._handles.append(module.register_load_state_dict_post_hook(hook))  # type: ignore[no-untyped-call]
+        try:
+            for module in model.modules():
+                if not isinstance(module, torch.jit.ScriptModule):
+                    self._watch(module, names[id(module)])
+        except BaseException:
+            self.close()
+            raise
+
+    def _watch(self, module: nn.Module, name: str) -> None:
+        hook = LoadHook(name)
+        self._hooks.append(hook)
+        self._handles.append(module._register_load_state_dict_pre_hook(hook.before))  # type: ignore[no-untyped-call]
+        self._handles.append(module.register_load_state_dict_post_hook(hook))  # type: ignore[no-untyped-call]
 
     def take(self, at: At) -> Sequence[LoadSeen]:
         """Stop watching, and return the latest load of each module.

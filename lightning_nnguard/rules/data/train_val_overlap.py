@@ -41,7 +41,9 @@ class TrainValOverlap(Rule[OverlapSeen]):
         as in tables of a few categories; but they are, as a warning, when they are a tenth of the validation and cannot be equal by
         chance, because they hold several real numbers of columns in which different samples hardly ever agree: such samples
         were repeated before the split, or the data hold them several times. Data sets whose items are made up without regard to
-        their index are recognised by their bytes alone. Augmented samples have other bytes, and are not found by them.
+        their index are recognised by their bytes alone. Augmented samples have other bytes, and are not found by them. Data that
+        `train_dataloader` and `val_dataloader` draw at random are the same numbers where both begin from the same seed:
+        Lightning puts the random state back after the sanity check.
 
     References:
         Kapoor & Narayanan, "Leakage and the Reproducibility Crisis in Machine-Learning-Based Science" (2023).

@@ -15,12 +15,12 @@ class LossDiverging(Rule[LossSeen]):
     """Training loss that rises for good.
 
     What it checks:
-        Two things, when the chance level of the loss is known. After step 5, the largest loss is above twice chance and
-        above the first loss, while the smoothed loss is above 1.2 times chance and the first loss and does not fall. Or the last 50
-        smoothed losses are all above 1.2 times their minimum, and above it by more than 0.05 of chance; this is INFO while
-        less than half of what had been gained is lost, as when the task gets harder: new classes, stronger augmentation.
-        All distances must exceed the noise: the typical deviation of a loss, taken from the median change from step to
-        step, and the standard error of the chance level.
+        Two things, when the chance level of the loss is known. After 20 steps, the largest loss since step 5 is above twice
+        chance and above the first loss, while the smoothed loss is above 1.2 times chance and the first loss and does not
+        fall. Or the last 50 smoothed losses are all above 1.2 times their minimum, and above it by more than 0.05 of
+        chance; this is INFO while less than half of what had been gained is lost, as when the task gets harder: new
+        classes, stronger augmentation. All distances must exceed the noise: the typical deviation of a loss, taken from the
+        median change from step to step, and the standard error of the chance level.
 
     Why it matters:
         The run forgets what it learned, and most often does not come back.
@@ -58,12 +58,13 @@ class LossDiverging(Rule[LossSeen]):
     max_lost: float = threshold(0.5, "loss of the way from chance to the minimum that is only mentioned", high=1.0)
     max_rise: float = threshold(0.05, "largest healthy distance of the smoothed loss from its minimum, in units of chance")
     max_noise: float = threshold(1, "largest healthy distance from chance or minimum, in deviations of a single loss")
+    min_step: float = threshold(20, "steps at the start that are not judged, because a bad start may come back")
     min_num_steps: float = threshold(50, "steps for which the smoothed loss must be above its minimum", low=1)
 
     def check(self, seen: LossSeen) -> Finding | None:
         """Judge the peak against chance, and the smoothed loss against its minimum."""
         chance = seen.chance
-        if chance is None or chance <= 0:
+        if chance is None or chance <= 0 or seen.num_steps < self.min_step:
             return None
         noise, error = self.max_noise * seen.noise, 2 * seen.chance_error
         latest = seen.smoothed_recent[-int(self.min_num_steps) :]

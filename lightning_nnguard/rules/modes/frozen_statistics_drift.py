@@ -30,7 +30,7 @@ class FrozenStatisticsDrift(Rule[ModeSeen]):
         tracking.
 
     When it is harmless:
-        When the statistics are meant to adapt to the new data: ignore this rule with that reason.
+        When the statistics are meant to adapt to the new data (AdaBN): ignore this rule with that reason.
 
     References:
         Ioffe and Szegedy, "Batch Normalization" (arXiv:1502.03167); PyTorch documentation, `nn.BatchNorm2d`. Lightning

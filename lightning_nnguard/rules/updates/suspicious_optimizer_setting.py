@@ -17,8 +17,8 @@ class SuspiciousOptimizerSetting(Rule[OptimizerSettingSeen]):
 
     What it checks:
         The settings of each group of parameters when training begins: under optimizers of Adam's kind, whether the first of the
-        two betas is the larger one; a momentum of 1 or more; a dampening of 1 with a momentum; an `alpha` of 1 or more under
-        RMSprop; an `eps` that is no number of float16 in which the parameters are kept.
+        two betas is the larger one; a momentum of 1 or more (INFO above 0.995); a dampening of 1 with a momentum; an `alpha` of 1
+        or more under RMSprop; an `eps` that is no number of float16 in which the parameters are kept.
 
     Why it matters:
         With beta1 above beta2 the average of gradients is slower than that of their squares, so single steps are many times too
@@ -46,11 +46,20 @@ class SuspiciousOptimizerSetting(Rule[OptimizerSettingSeen]):
 
     max_beta_excess: float = threshold(0.0, "healthy excess of beta1 over beta2", high=1.0)
     max_momentum: float = threshold(1.0, "momentum, dampening and alpha that are no longer healthy", low=0.5)
+    max_usual_momentum: float = threshold(0.995, "largest momentum that is not mentioned", low=0.5, high=1.0)
     min_half_eps: float = threshold(1e-7, "smallest healthy eps with parameters in float16")
 
     def check(self, seen: OptimizerSettingSeen) -> Finding | None:
         """Judge the settings of one group."""
         faults = list(self._faults(seen))
+        if not faults and seen.momentum is not None and seen.momentum > self.max_usual_momentum:
+            return self.finding(
+                seen,
+                f"{seen.kind} has momentum={seen.momentum:g} (threshold {self.max_usual_momentum:g}): a step adds up about "
+                f"{1 / (1 - seen.momentum):.0f} gradients, so the rate is in effect so many times larger",
+                evidence={"momentum": seen.momentum, "max_usual_momentum": self.max_usual_momentum},
+                severity=Severity.INFO,
+            )
         if not faults:
             return None
         evidence: dict[str, float | int | str] = {name: value for _, name, value in faults}

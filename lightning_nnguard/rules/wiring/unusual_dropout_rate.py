@@ -17,7 +17,7 @@ class UnusualDropoutRate(Rule[ModeSeen]):
 
     What it checks:
         The rate of each dropout that is active in a training batch, that of functional calls, attention and recurrent networks
-        included. A rate of 1, which leaves only zeros, is a warning.
+        included, on four sampled steps in a row. While the run is learning the finding is INFO.
 
     Why it matters:
         A rate of 0.9 keeps one value in ten: gradients are noise, and units learn ten times as slowly. Often the rate is meant as
@@ -36,9 +36,11 @@ class UnusualDropoutRate(Rule[ModeSeen]):
 
     code: ClassVar[str] = "NNG217"
     name: ClassVar[str] = "unusual-dropout-rate"
-    severity: ClassVar[Severity] = Severity.INFO
+    severity: ClassVar[Severity] = Severity.WARNING
     why: ClassVar[str] = "the rate is the share that is dropped, not the share that is kept: little of the signal is left"
     fix: ClassVar[str] = "give the share to drop, nn.Dropout(1 - keep); usual rates are 0.1 to 0.5"
+    gated: ClassVar[bool] = True
+    patience: ClassVar[int] = 4
 
     max_rate: float = threshold(0.7, "largest usual dropout rate", high=1)
 
@@ -51,5 +53,4 @@ class UnusualDropoutRate(Rule[ModeSeen]):
             seen,
             f"dropout with rate {seen.rate:g} keeps {1 - seen.rate:.0%} of the values (threshold {self.max_rate:g}, 1 batch{at})",
             evidence={**mode_evidence(seen), "max_rate": self.max_rate},
-            severity=Severity.WARNING if seen.rate >= 1 else None,
         )

@@ -76,3 +76,8 @@ def test_noise_has_no_trend_in_it():
     assert loss(recent=(5.0,)).noise == 0.0
     assert loss(recent=tuple(0.001 * i for i in range(128))).noise < 0.002
     assert loss(recent=(0.0, 0.954) * 64).noise == 1.0
+
+
+def test_a_bad_start_may_come_back():
+    silent(RULE, loss(**PEAKED, num_steps=19))
+    speaks(RULE, loss(**PEAKED, num_steps=20))

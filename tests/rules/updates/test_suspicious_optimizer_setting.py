@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_nnguard.finding import Severity
 from lightning_nnguard.rules.updates.suspicious_optimizer_setting import SuspiciousOptimizerSetting
 from tests.builders import optimizer_setting, silent, speaks
 
@@ -18,6 +19,14 @@ def test_momentum_dampening_and_alpha():
     speaks(RULE, optimizer_setting(**{**SGD, "momentum": 1.0}), "SGD has momentum=1", "threshold 1")
     speaks(RULE, optimizer_setting(**{**SGD, "dampening": 1.0}), "dampening=1 with a momentum")
     speaks(RULE, optimizer_setting(kind="RMSprop", betas=(), alpha=1.2), "alpha=1.2")
+
+
+def test_a_very_long_momentum_is_only_mentioned():
+    found = speaks(
+        RULE, optimizer_setting(**{**SGD, "momentum": 0.999}), "momentum=0.999", "about 1000 gradients", severity=Severity.INFO
+    )
+    assert found.evidence["momentum"] == 0.999
+    silent(RULE, optimizer_setting(**{**SGD, "momentum": 0.995}))
 
 
 def test_eps_that_is_zero_in_float16():

@@ -14,8 +14,9 @@ def test_names_the_rate():
     assert finding.evidence["rate"] == 0.9
 
 
-def test_dropping_everything_is_a_warning():
+def test_it_is_a_warning_only_while_the_run_does_not_learn():
     speaks(RULE, dropout(rate=1.0, where=""), "rate 1 keeps 0%", severity=Severity.WARNING)
+    assert (RULE.gated, RULE.patience) == (True, 4)
 
 
 @pytest.mark.parametrize(
