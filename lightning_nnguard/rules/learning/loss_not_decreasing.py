@@ -50,9 +50,9 @@ class LossNotDecreasing(Rule[LossSeen]):
     patience: ClassVar[int] = 2
     explained_by: ClassVar[frozenset[str]] = frozenset({
         "NNG101", "NNG102", "NNG103", "NNG104", "NNG106", "NNG118", "NNG203", "NNG205", "NNG207", "NNG208", "NNG210", "NNG211",
-        "NNG212", "NNG213", "NNG217", "NNG221", "NNG222", "NNG227", "NNG230", "NNG231", "NNG232", "NNG237", "NNG238", "NNG301", "NNG302",
-        "NNG303", "NNG304", "NNG306", "NNG401", "NNG402", "NNG404", "NNG405", "NNG501", "NNG502", "NNG503", "NNG504", "NNG505",
-        "NNG506", "NNG507", "NNG508", "NNG509", "NNG510", "NNG513", "NNG514", "NNG702", "NNG704", "NNG712",
+        "NNG212", "NNG213", "NNG217", "NNG221", "NNG222", "NNG227", "NNG230", "NNG231", "NNG232", "NNG237", "NNG238", "NNG301",
+        "NNG302", "NNG303", "NNG304", "NNG306", "NNG401", "NNG402", "NNG404", "NNG405", "NNG501", "NNG502", "NNG503", "NNG504",
+        "NNG505", "NNG506", "NNG507", "NNG508", "NNG509", "NNG510", "NNG513", "NNG514", "NNG702", "NNG704", "NNG712",
     })  # fmt: skip
 
     max_loss: float = threshold(0.98, "largest healthy mean of the latest losses, as a share of chance")
