@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lightning_nnguard.callbacks.gaps import logged_numbers
 from lightning_nnguard.callbacks.monitors import monitored_by
@@ -30,8 +30,10 @@ def rank_facts(trainer: Trainer) -> RankFacts:
     num_parts: int | None = None
     with suppress(Exception):  # a strategy of the user's
         num_parts = int(strategy.distributed_sampler_kwargs["num_replicas"])  # type: ignore[attr-defined]
+    module = trainer.lightning_module
+    own = frozenset(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))  # DDP leaves these alone
     is_replicated = "DDPStrategy" in names and "DeepSpeedStrategy" not in names and not averages_weights
-    return RankFacts(num_data_ranks=num_parts, has_replicas=is_replicated)
+    return RankFacts(num_data_ranks=num_parts, has_replicas=is_replicated, own_parameters=own)
 
 
 class MetricAgreement:
@@ -60,19 +62,51 @@ class MetricAgreement:
         """Return what the ranks' metrics have in common; every rank must call this at the same time."""
         if not self._is_on:
             return ()
-        own: list[Mapping[str, float]] = []
+        own: list[_Logged] = []
         try:
-            own = [] if self._stands_by else [logged_numbers(self._trainer)]
+            own = [] if self._stands_by else [_logged(self._trainer)]
         except Exception as error:  # the other ranks wait for this one's values, whatever went wrong with them
-            self._stands_by = True
-            note = f"metrics of ranks are not compared: {type(error).__name__}: {error}"
-            self._note(note)
-            contain(error, note, strict=self._strict)
+            self._fail(error)
         by_rank = self._ranks.gather(own)
         if not all(by_rank):
             return ()
-        everyone = [each for (each,) in by_rank]
-        return [*_uneven(everyone, at), *_spread(everyone, monitored_by(self._trainer), at)]
+        try:
+            hidden = {name for (each,) in by_rank for name in each.of_rank_zero}
+            everyone = [{name: value for name, value in each.values.items() if name not in hidden} for (each,) in by_rank]
+            return [*_uneven(everyone, at), *_spread(everyone, monitored_by(self._trainer), at)]
+        except Exception as error:  # this rank goes on to what the others do next
+            self._fail(error)
+            return ()
+
+    def _fail(self, error: Exception) -> None:
+        self._stands_by = True
+        note = f"metrics of ranks are not compared: {type(error).__name__}: {error}"
+        self._note(note)
+        contain(error, note, strict=self._strict)
+
+
+class _Logged(NamedTuple):
+    """What one rank has logged in a validation: its metrics, and which of them are of rank zero alone."""
+
+    values: Mapping[str, float]
+    of_rank_zero: frozenset[str]
+
+
+def _logged(trainer: Trainer) -> _Logged:
+    """Return what the validation that ends has logged; metrics of training have no common value yet."""
+    metas = [each.meta for each in (trainer._results or {}).values()]
+    names = {meta.name: meta.sync.rank_zero_only for meta in metas}
+    by_name = {name: _base(name) for name in trainer.callback_metrics}
+    numbers = logged_numbers(trainer)
+    return _Logged(
+        values={name: numbers[name] for name, base in by_name.items() if base in names and name in numbers},
+        of_rank_zero=frozenset(name for name, base in by_name.items() if names.get(base, False)),
+    )
+
+
+def _base(name: str) -> str:
+    """Return the name that a metric was logged by, without what Lightning puts behind it."""
+    return name.partition("/dataloader_idx_")[0].removesuffix("_epoch").removesuffix("_step")
 
 
 def _uneven(by_rank: Sequence[Mapping[str, float]], at: At) -> list[LogKeysSeen]:

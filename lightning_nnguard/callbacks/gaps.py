@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
+from torch import Tensor
+
 from lightning_nnguard.callbacks.options import Options
 from lightning_nnguard.containment import contain
 from lightning_nnguard.observation import GapSeen, Seen
@@ -144,4 +146,12 @@ class _Value(NamedTuple):
 
 def logged_numbers(trainer: Trainer) -> dict[str, float]:
     """Return the metrics that the user has logged, by name; those of one element. Every rank must call this at the same time."""
-    return {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+    numbers = ((name, _number(value)) for name, value in trainer.callback_metrics.items())
+    return {name: number for name, number in numbers if number is not None}
+
+
+def _number(value: object) -> float | None:
+    """Return a metric as a number; None when it is not one: whatever somebody has put there by hand."""
+    if isinstance(value, Tensor):
+        return float(value) if value.numel() == 1 else None
+    return float(value) if isinstance(value, int | float) else None

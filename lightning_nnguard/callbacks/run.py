@@ -238,8 +238,12 @@ class GuardRun:
     def start_epoch(self) -> None:
         """Begin a training epoch: all metrics of the one before are there now."""
         if self._ended is not None:
-            self._log_epoch(self._ended)
-            self._see(self._compared(self._ended, at_epoch_end=True))
+            seen: Sequence[Seen] = ()
+            try:
+                self._log_epoch(self._ended)
+            finally:  # the other ranks wait for this one's metrics, whatever went wrong with the logbook
+                seen = self._compared(self._ended, at_epoch_end=True)
+            self._see(seen)
 
     def _log_epoch(self, end: At) -> None:
         """Write the metrics of an epoch into the logbook, once."""
@@ -293,13 +297,15 @@ class GuardRun:
 
     def end_training(self) -> None:
         """Read what is pending and judge what can be judged only at the end."""
-        seen = [*self.probe.read(), *self.probe.last_found()]
-        at = self._view.at()
-        if self._ended is not None:
-            self._log_epoch(self._ended)
-        gaps = self._compared(self._ended if self._ended and self._ended.step == at.step else at, at_epoch_end=True, final=True)
+        seen, at = list[Seen](), self._view.at()
+        try:
+            seen += [*self.probe.read(), *self.probe.last_found()]
+            if self._ended is not None:
+                self._log_epoch(self._ended)
+        finally:  # the other ranks wait for this one's metrics, whatever went wrong with the rest
+            end = self._ended if self._ended and self._ended.step == at.step else at
+            seen += self._compared(end, at_epoch_end=True, final=True)
         self._see(seen)
-        self._see(gaps)
         self._see(self._optimization.end(at))
 
     def stand_by(self, note: str) -> bool:

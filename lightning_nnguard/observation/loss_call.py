@@ -58,7 +58,8 @@ class LossCallSeen(Seen):
         squashed_high: Upper end, likewise.
         is_squashed_shared: Whether the trained loss depends on what that call returned in another way, too.
         is_input_data: Whether the input is made of numbers of the batch alone, without a parameter or a gradient.
-        is_mirrored: Whether another call of the same function has data as its target that the input is made of, too.
+        is_mirrored: Whether the input is data and the target is made, and another call of the same function has as its target what
+            the input is made of.
         is_input_from_layer: Whether a linear layer or convolution made the input, reshaping and dropout apart.
         is_target_given: Whether the input was made from the very tensor of the batch that the target is made from.
         num_unsigned: Targets that are neither -1 nor 1, for losses whose targets are signs.

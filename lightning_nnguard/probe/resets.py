@@ -51,7 +51,7 @@ class ResetCollector:
     def start_epoch(self) -> None:
         """Compare them with what they are now, on the device."""
         ended, began = self._ended, self._began
-        now = self._parts() if self._num_ends < _MAX_EPOCHS else {}
+        now = self._parts() if ended or self._num_ends < _MAX_EPOCHS else {}
         self._ended, self._began = {}, now
         places = [i for i in ended if i in now and ended[i].shape == now[i].shape and ended[i].numel()]
         if places:

@@ -31,9 +31,8 @@ def sample_index(num_elements: int, num_wanted: int, device: torch.device) -> Te
     step = max(1, round(num_elements * GOLDEN))
     while gcd(step, num_elements) != 1:
         step += 1
-    # In Python integers: arange(num_wanted) * step may exceed what a 32-bit device index holds.
-    index = [(i * step) % num_elements for i in range(num_wanted)]
-    return torch.tensor(index, device=device)
+    # On the device, because a copy from the host would wait for it; the products need 64 bits.
+    return torch.arange(num_wanted, dtype=torch.int64, device=device).mul_(step).remainder_(num_elements)
 
 
 def memory_flat(values: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_nnguard import NNGuard
 from lightning_nnguard.rules import all_rules
@@ -54,10 +55,9 @@ class _Unfreezes(Classifier):
 class _Logs(Classifier):
     """Logs its validation loss in one of several ways."""
 
-    def __init__(self, *, sync_dist: bool = True, rank_zero_only: bool = False, monitors: bool = True) -> None:
+    def __init__(self, *, sync_dist: bool = True, who: str = "all", monitors: bool = True) -> None:
         super().__init__()
-        self.monitors = monitors
-        self.options = {"sync_dist": sync_dist, "rank_zero_only": rank_zero_only}
+        self.monitors, self.sync_dist, self.who = monitors, sync_dist, who
 
     def configure_callbacks(self) -> list[Any]:
         return [EarlyStopping("val_loss", patience=99)] if self.monitors else []
@@ -65,9 +65,36 @@ class _Logs(Classifier):
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch
         loss = nn.functional.cross_entropy(self(x), y)
-        self.log("val_loss", loss, sync_dist=self.options["sync_dist"])
-        if self.global_rank == 0 or not self.options["rank_zero_only"]:
-            self.log("hardest", loss.detach().exp(), sync_dist=False)
+        self.log("val_loss", loss, sync_dist=self.sync_dist)
+        if self.global_rank == 0 or self.who == "all":
+            self.log("hardest", loss.detach().exp(), sync_dist=False, rank_zero_only=self.who == "rank zero, as it says")
+
+
+class _Trains(Classifier):
+    """Monitors a metric object of training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accuracy = MulticlassAccuracy(3)
+
+    def configure_callbacks(self) -> list[Any]:
+        return [ModelCheckpoint(monitor="train_accuracy", mode="max", save_last=False)]
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch
+        logits = self(x)
+        self.accuracy(logits, y)
+        self.log("train_accuracy", self.accuracy, on_step=True, on_epoch=True)
+        return nn.functional.cross_entropy(logits, y)
+
+
+class _MakesData(Classifier):
+    """Draws its data itself, on each rank others."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        generator = torch.Generator().manual_seed(int(batch[0][0]) * 2 + self.global_rank)
+        x = torch.randn(8, 6, generator=generator)
+        return nn.functional.cross_entropy(self(x), (x[:, 0] > 0).long())
 
 
 class _Seeds(Classifier):
@@ -138,7 +165,13 @@ CASES = {
     "a monitored metric of each rank's own": Case(build=lambda: _Logs(sync_dist=False), codes=("NNG803",)),
     "a monitored metric of all ranks": Case(build=_Logs),
     "a metric of each rank's own that nobody monitors": Case(build=lambda: _Logs(sync_dist=False, monitors=False)),
-    "a metric that rank 0 alone has": Case(build=lambda: _Logs(rank_zero_only=True), codes=("NNG804",), places={"hardest"}),
+    "a metric that rank 0 alone has": Case(build=lambda: _Logs(who="rank zero"), codes=("NNG804",), places={"hardest"}),
+    "a metric that is said to be of rank 0": Case(build=lambda: _Logs(who="rank zero, as it says")),
+    "a monitored metric of training, reduced at the end of the epoch": Case(build=_Trains),
+    "counters from which each rank makes its data": Case(
+        train=lambda: DataLoader(TensorDataset(torch.arange(512.0)), 8), build=_MakesData,
+        options={"use_distributed_sampler": False},
+    ),
     "the same dropout on all ranks": Case(build=lambda: _Seeds(parts=False), codes=("NNG805",), select={"NNG805"}),
     "another dropout on each rank": Case(build=lambda: _Seeds(parts=True), select={"NNG805"}),
     "nothing is drawn": Case(build=_Quiet, select={"NNG805"}, options={"strategy": "ddp_find_unused_parameters_true"}),

@@ -1,4 +1,4 @@
-"""One rank dies, raises, stops or is slow: with the guard the others end as they do without it."""
+"""One rank dies, raises or is slow: with the guard the others end as they do without it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ class _Troubled(Classifier):
                 os._exit(17)
             if self.trouble == "raises":
                 raise ArithmeticError("of the user's")
-            if self.trouble == "interrupts":
-                raise KeyboardInterrupt
             time.sleep(3)
         return super().training_step(batch, batch_idx)
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_nnguard import NNGuard, TrainEvalMode
+from lightning_nnguard.callbacks import agreement
 from lightning_nnguard.callbacks.agreement import MetricAgreement
 from lightning_nnguard.callbacks.run import GuardRun
 from lightning_nnguard.probe.activations import ActivationCollector
@@ -239,3 +240,32 @@ def test_a_fault_of_the_guard_on_one_rank_does_not_hang(part: str, tmp_path: Pat
     assert ranks[0].error == ranks[1].error == ""
     if build is Classifier:
         assert ranks[0].weights == ranks[1].weights
+
+
+def test_a_fault_of_the_guard_at_a_validation_in_mid_epoch_does_not_hang(tmp_path: Path) -> None:
+    def prepare() -> None:
+        def breaks(*args: Any) -> Any:
+            if dist.get_rank() == 1:
+                raise ZeroDivisionError("ours")
+            return []
+
+        agreement._spread = breaks  # type: ignore[assignment]
+
+    ranks = fit(Classifier, tmp_path, prepare=prepare, max_epochs=2, val_check_interval=2)
+    assert ranks[0].error == ranks[1].error == ""
+    assert ranks[0].weights == ranks[1].weights
+
+
+class WritesNumbers(Classifier):
+    """Puts a plain number among the metrics, on rank zero alone."""
+
+    def on_validation_end(self) -> None:
+        if self.global_rank == 0:
+            self.trainer.callback_metrics["best"] = 0.9  # type: ignore[assignment]
+
+
+def test_metrics_that_somebody_has_written_by_hand(tmp_path: Path) -> None:
+    ranks = fit(WritesNumbers, tmp_path, max_epochs=3)
+    assert ranks[0].error == ranks[1].error == ""
+    assert "note:" not in ranks[0].told
+    assert "best" not in ranks[0].told

@@ -368,6 +368,10 @@ def test_parameters_that_need_no_gradient(build: Callable[[], Any]) -> None:
     assert findings(build(), epochs=30) == []
 
 
+def test_steps_of_an_optimizer_that_only_count_need_no_gradient() -> None:
+    assert not [each for each in findings(Manual("step"), epochs=30) if each.code == "NNG202"]
+
+
 class Experts(Task):
     def __init__(self) -> None:
         super().__init__(nn.ModuleList(nn.Linear(6, 3) for _ in range(4)))

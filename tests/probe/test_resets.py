@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelPruning
 from torch import nn
 
 from lightning_nnguard import NNGuard
@@ -55,6 +56,12 @@ class _Hooked(Classifier):
     def on_train_epoch_end(self) -> None:
         if self.hook == "end":
             self.act(self)
+
+
+def test_pruning_as_lightning_does_it_is_no_reset() -> None:
+    guard = NNGuard(select=["NNG514"], every_n_steps=2)
+    fit(Classifier(), guard, ModelPruning("l1_unstructured", amount=0.2), max_epochs=4)
+    assert guard.findings == []
 
 
 @pytest.mark.filterwarnings("ignore::lightning_nnguard.FindingWarning")

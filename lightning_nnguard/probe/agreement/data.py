@@ -10,11 +10,14 @@ from torch import Tensor
 from lightning_nnguard.observation import RankDataSeen, Seen
 from lightning_nnguard.probe.agreement.pieces import SIZE, common, pieces
 from lightning_nnguard.probe.at import At
+from lightning_nnguard.probe.batches import tensors_in
 from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.samples.digests import digest_batch
 
 #: Sampled steps that are looked back on.
 _KEPT = 100
+#: Numbers of a sample below which it may be a mere counter or seed, from which each rank makes data of its own.
+_MIN_NUMBERS = 4
 
 
 class RankDataCollector:
@@ -33,7 +36,8 @@ class RankDataCollector:
 
     def start_batch(self, batch: object) -> None:
         """Take the batch of a sampled step."""
-        found = digest_batch(batch, self._device)
+        numbers = sum(each[0].numel() for _, each in tensors_in(batch) if each.dim() and len(each))
+        found = digest_batch(batch, self._device) if numbers >= _MIN_NUMBERS else None
         self._digest = None if found is None else found.digests[0]
 
     @property

@@ -12,11 +12,13 @@ class RankFacts:
     Attributes:
         num_data_ranks: Parts that the data are to be split into; 1 where all ranks work on the same batch (tensor parallelism),
             None where the strategy does not say.
+        own_parameters: Names of parameters that each rank keeps for itself.
         has_replicas: Whether every rank holds a copy of all parameters, kept equal by averaged gradients.
     """
 
     num_data_ranks: int | None = None
     has_replicas: bool = False
+    own_parameters: frozenset[str] = frozenset()
 
     def share_of_samples(self, world_size: int) -> float:
         """Return which part of the samples that all ranks count are different ones: tensor-parallel ranks share theirs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import torch
 from torch import Tensor
@@ -24,12 +24,13 @@ class ReplicaCollector:
     Args:
         parameters: The model's parameters.
         world_size: Ranks.
+        own: Names of parameters that each rank keeps for itself.
     """
 
-    def __init__(self, parameters: Parameters, world_size: int) -> None:
+    def __init__(self, parameters: Parameters, world_size: int, own: Set[str] = frozenset()) -> None:
         self._device, self._world_size = parameters.device, world_size
         self._nothing = torch.zeros(0, dtype=torch.float32, device=parameters.device)
-        self._infos = [info for info in parameters.infos if _is_comparable(info)]
+        self._infos = [info for info in parameters.infos if info.name not in own and _is_comparable(info)]
 
     @property
     def sizes(self) -> tuple[int, int]:

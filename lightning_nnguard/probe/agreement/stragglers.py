@@ -21,8 +21,8 @@ WINDOW = 5
 class StragglerCollector:
     """Times the forward of sampled steps; see `Collector`.
 
-    Ranks wait for each other in the backward pass, and Lightning lets them wait for each other before each batch. What lies between
-    is a rank's own: the forward and the hooks before it. On an accelerator only what the host waits for is seen.
+    Ranks wait for each other in the backward pass, and may before a batch. What lies between is a rank's own: the forward and the
+    hooks before it. On an accelerator only what the host waits for is seen.
 
     Args:
         ranks: The processes that train together.

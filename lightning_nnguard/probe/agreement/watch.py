@@ -36,7 +36,9 @@ class AgreementWatch:
         self._run, wants, device, size = attempts.run, frozenset(wanted), parameters.device, ranks.world_size
         splits = (facts.num_data_ranks or 1) > 1
         self._data = RankDataCollector(device, size) if RankDataSeen in wants and splits else None
-        self._replicas = ReplicaCollector(parameters, size) if ReplicaSeen in wants and facts.has_replicas else None
+        self._replicas = (
+            ReplicaCollector(parameters, size, facts.own_parameters) if ReplicaSeen in wants and facts.has_replicas else None
+        )
         self._randomness = RandomnessCollector(device, size) if RandomStateSeen in wants and splits else None
         self._stragglers = StragglerCollector(ranks=ranks, device=device) if StragglerSeen in wants else None
 

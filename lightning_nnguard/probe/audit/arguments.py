@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from lightning_nnguard.probe.audit.call import Call, Value
-from lightning_nnguard.probe.audit.graph import NOISE, PASSING, ancestors, chain, first, origin, roots
+from lightning_nnguard.probe.audit.graph import NOISE, PASSING, chain, origin
 from lightning_nnguard.probe.audit.layers import layer_of
-from lightning_nnguard.probe.audit.losses import OVER_CLASSES, SIGNED
+from lightning_nnguard.probe.audit.losses import OVER_CLASSES, SIGNED, LossFact
 from lightning_nnguard.probe.audit.record import Record
 
 #: Functions whose range is bounded, at least on one side, and that nobody needs to keep logits from overflowing.
@@ -58,24 +59,24 @@ def squash_of(record: Record, loss: Call) -> Squash | None:
 
 def is_data(value: Value, record: Record) -> bool:
     """Return whether a value is made of numbers of the batch alone: no parameter and no gradient has had a part in it."""
-    made_of = list(roots(value))
-    is_pure = all(root in record.batch or not (root.is_floating or root.is_parameter) for root in made_of)
-    return not value.requires_grad and is_pure and any(root in record.batch for root in made_of)
+    made_of = record.made_of(value)
+    return bool(made_of.batch) and not made_of.has_numbers and not value.requires_grad
 
 
-def is_mirrored(record: Record, loss: Call) -> bool:
-    """Return whether another call of the same loss function has as its target what a loss's input is made of.
+def is_made(value: Value, record: Record) -> bool:
+    """Return whether the model has made a value: a gradient flows to it, or it was computed from parameters."""
+    return value.requires_grad or record.made_of(value).has_parameter
 
-    So it is in symmetric cross-entropies and divergences.
-    """
-    others = [call for call in record.calls if call.function == loss.function and call is not loss and call.fact is not None]
-    targets = [target for call in others if is_data(target := target_of(call), record)]
-    goals = [root for target in targets for root in roots(target) if root in record.batch]
-    return bool(goals) and any(root in goals for root in roots(input_of(loss)))
+
+def goals(record: Record) -> Mapping[str, int]:
+    """Return the tensors of the batch that targets without any part of the model are made of, by function; see `MadeOf.batch`."""
+    table: dict[str, int] = {}
+    for call in record.calls:
+        if isinstance(call.fact, LossFact) and is_data(target := target_of(call), record):
+            table[call.function] = table.get(call.function, 0) | record.made_of(target).batch
+    return table
 
 
 def is_given(target: Value, source: Value, record: Record) -> bool:
     """Return whether the input of a loss was made from the very tensor of the batch that its target is made from."""
-    goals = [root for root in roots(target) if root in record.batch]
-    given = {id(each) for call in ancestors(source) for each in call.inputs}
-    return any(id(first(each)) in given for each in goals)
+    return source.call is not None and bool(record.made_of(source).batch & record.made_of(target).batch)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import wraps
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_nnguard.probe.audit.tape import Measure
+from lightning_nnguard.probe.audit.tolerant import tolerant
 from lightning_nnguard.probe.functions import argument
 from lightning_nnguard.stats.sample import sample_index
 
@@ -37,19 +36,6 @@ class AttentionFact:
     num_keys: float
     entropy: float
     head_max: float
-
-
-def tolerant(measure: Measure) -> Measure:
-    """Return a measure that is None where it raises: masks come in many shapes, and none is a reason to end the record."""
-
-    @wraps(measure)
-    def tolerantly(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> object:
-        try:
-            return measure(args, kwargs, result)
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
-            return None
-
-    return tolerantly
 
 
 @tolerant

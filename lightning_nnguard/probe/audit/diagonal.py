@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, arange
 
+from lightning_nnguard.probe.audit.tolerant import tolerant
+
 #: Rows that are looked at at least, and at most.
 _MIN_ROWS = 4
 _MAX_ROWS = 8192
@@ -24,6 +26,7 @@ class DiagonalFact:
     targets: float
 
 
+@tolerant
 def measure_diagonal(logits: Tensor, target: Tensor) -> DiagonalFact | None:
     """Measure the logits and targets of a loss over classes.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ _NUM_LOOKS = 3
 _MAX_SAMPLE = 64
 _MAX_DEPTH = 4
 _MAX_CHILDREN = 256
+#: Values in containers that are looked at in one walk, over all modules.
+_MAX_VALUES = 10_000
 
 
 @dataclass(kw_only=True, eq=False)
@@ -112,19 +115,31 @@ def _is_same(tensor: Tensor, sample: Tensor) -> bool:
 
 def loose_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Iterate over the plain tensors that modules of a model keep as attributes, in lists and dictionaries too, by their path."""
+    room = [_MAX_VALUES]
     for path, module in model.named_modules():
         if type(module).__module__.startswith("torch."):
             continue
         for attribute, value in vars(module).items():
             if attribute not in PRIVATE and not isinstance(value, nn.Module | Optimizer):
-                yield from _tensors(value, f"{clean_name(path)}.{attribute}".lstrip("."), _MAX_DEPTH)
+                yield from _tensors(value, f"{clean_name(path)}.{attribute}".lstrip("."), _MAX_DEPTH, room)
 
 
-def _tensors(value: object, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: object, path: str, depth: int, room: list[int]) -> Iterator[tuple[str, Tensor]]:
+    """Iterate over the plain tensors in a value, by their path.
+
+    Args:
+        value: Any value.
+        path: Its path.
+        depth: Levels of containers that are still looked into.
+        room: How many values in containers may still be looked at; it is counted down.
+    """
     if isinstance(value, Tensor):
         if not isinstance(value, nn.Parameter):
             yield path, value
     elif depth and isinstance(value, list | tuple | dict):
-        items: Collection[tuple[object, object]] = value.items() if isinstance(value, dict) else list(enumerate(value))
-        for key, child in list(items)[:_MAX_CHILDREN]:
-            yield from _tensors(child, f"{path}[{key!r}]", depth - 1)
+        items: Iterable[tuple[object, object]] = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, child in islice(items, _MAX_CHILDREN):
+            if room[0] <= 0:
+                return
+            room[0] -= 1
+            yield from _tensors(child, f"{path}[{key!r}]", depth - 1, room)

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_nnguard.probe.audit.attention import MASKED, tolerant
+from lightning_nnguard.probe.audit.attention import MASKED
 from lightning_nnguard.probe.audit.losses import MAX_KEPT
+from lightning_nnguard.probe.audit.tolerant import tolerant
 from lightning_nnguard.probe.functions import argument
 from lightning_nnguard.stats.sample import sample_index
 
@@ -99,6 +100,7 @@ def measure_layer(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: obje
     return _fact(mask.shape, ~some if some.dtype == torch.bool else some > -MASKED)
 
 
+@tolerant
 def measure_frames(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> FrameFact | None:
     """Measure which frames of sequences (batch, time, features) that a linear layer is given are zeros; None when none is.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.graph import PASSING, roots
 from lightning_nnguard.probe.audit.record import Record
+from lightning_nnguard.probe.audit.tolerant import tolerant
 
 EQUALITIES = frozenset({"eq", "ne"})
 COMPARISONS = EQUALITIES | {"lt", "gt", "le", "ge", "less", "greater", "less_equal", "greater_equal", "not_equal"}
@@ -100,6 +101,7 @@ def _is_over_all(call: Call) -> bool:
     return not isinstance(dim, int | tuple) or isinstance(dim, bool) or len(call.inputs[0].shape) <= 1
 
 
+@tolerant
 def measure(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> EqualityFact | None:
     """Measure an equality of two tensors of real numbers; None for others, and when one holds NaN or infinity.
 

@@ -11,6 +11,7 @@ from lightning_nnguard.observation import Stage
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.graph import ancestors
+from lightning_nnguard.probe.audit.made_of import MadeOf, Makings
 from lightning_nnguard.probe.audit.objective import Objective
 from lightning_nnguard.probe.audit.strangers import Stranger
 from lightning_nnguard.probe.audit.twin import Twin
@@ -61,6 +62,14 @@ class Record:
     def trained(self) -> frozenset[int]:
         """Numbers of the calls that a trained loss depends on through a gradient."""
         return frozenset(call.number for loss in self.losses for call in ancestors(loss, with_grad=True))
+
+    @cached_property
+    def _makings(self) -> Makings:
+        return Makings(self.calls, self.batch)
+
+    def made_of(self, value: Value) -> MadeOf:
+        """Return what a value of the record is made of in the end."""
+        return self._makings.of(value)
 
     @cached_property
     def taken_by(self) -> Mapping[int, Sequence[Call]]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_nnguard.probe.audit.tolerant import tolerant
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFact:
@@ -23,6 +25,7 @@ class WeightFact:
     high: float
 
 
+@tolerant
 def measure(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> WeightFact | None:
     """Measure a product; None when it is none of a number with a gradient and several others without.
 

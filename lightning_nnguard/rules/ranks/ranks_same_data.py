@@ -29,7 +29,8 @@ class RanksSameData(Rule[RankDataSeen]):
 
     When it is harmless:
         When all work on one batch on purpose: one batch that never changes (a whole graph, `overfit_batches=1`, a loader of
-        dummies) is not reported, and neither are the ranks of a tensor-parallel group.
+        dummies) is not reported, neither are samples of fewer than four numbers (counters, seeds), from which each rank may make
+        its own, and neither are the ranks of a tensor-parallel group.
 
     References:
         PyTorch documentation, `DistributedSampler`; Lightning documentation, `use_distributed_sampler`.

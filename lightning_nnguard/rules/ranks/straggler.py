@@ -16,8 +16,8 @@ class Straggler(Rule[StragglerSeen]):
 
     What it checks:
         The time from the start of a batch to its loss, median over windows of 5 sampled steps: that of the slowest rank against the
-        mean of the others, for three windows in a row of the same rank. Loading is not in it, because Lightning lets the ranks wait
-        for each other before a batch; on an accelerator only what the host waits for is in it.
+        mean of the others, for three windows in a row of the same rank. Loading is not in it; on an
+        accelerator only what the host waits for is.
 
     Why it matters:
         All ranks step together, so the slowest one sets the pace of all.

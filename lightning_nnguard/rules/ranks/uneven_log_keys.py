@@ -15,7 +15,8 @@ class UnevenLogKeys(Rule[LogKeysSeen]):
     """A metric that some ranks have logged and others not.
 
     What it checks:
-        After each validation, which metrics each rank has in `trainer.callback_metrics`.
+        After each validation, which of its metrics each rank has in `trainer.callback_metrics`; those logged with
+        `rank_zero_only=True` are left out.
 
     Why it matters:
         With `sync_dist=True` a metric that one rank does not log makes the others wait for it for ever, or averages it with

@@ -15,7 +15,7 @@ class UnsyncedMonitor(Rule[MonitorSpreadSeen]):
     """A monitored metric that each rank knows for its own part of the data only.
 
     What it checks:
-        After each validation, the values that the ranks have for every metric that a callback (`ModelCheckpoint`,
+        After each validation, the values that the ranks have for every metric of it that a callback (`ModelCheckpoint`,
         `EarlyStopping`) or a scheduler (`ReduceLROnPlateau`) monitors.
 
     Why it matters:

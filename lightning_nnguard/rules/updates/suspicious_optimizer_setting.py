@@ -52,7 +52,7 @@ class SuspiciousOptimizerSetting(Rule[OptimizerSettingSeen]):
     def check(self, seen: OptimizerSettingSeen) -> Finding | None:
         """Judge the settings of one group."""
         faults = list(self._faults(seen))
-        if not faults and seen.momentum is not None and seen.momentum > self.max_usual_momentum:
+        if not faults and seen.momentum is not None and self.max_usual_momentum < seen.momentum < 1:
             return self.finding(
                 seen,
                 f"{seen.kind} has momentum={seen.momentum:g} (threshold {self.max_usual_momentum:g}): a step adds up about "

@@ -27,8 +27,9 @@ class WeightsReset(Rule[ResetSeen]):
         `load_state_dict` out of `on_train_epoch_start` and `on_train_epoch_end`.
 
     When it is harmless:
-        Where each epoch is a training of its own, such as one fold of a cross-validation. A head that is drawn again for each epoch
-        is the smaller part of a network, and weights that are averaged over clients stay near; neither is reported.
+        Where each epoch is a training of its own, such as one fold of a cross-validation, or a round of pruning after which weights
+        are rewound. A head that is drawn again for each epoch is the smaller part of a network, and weights that are averaged over
+        clients stay near; neither is reported.
 
     References:
         Lightning documentation, "Hooks": the order in which they run, and how often.

@@ -51,6 +51,7 @@ class UnusualDropoutRate(Rule[ModeSeen]):
         at = f"; {call(seen)}" if call(seen) != "run" else ""
         return self.finding(
             seen,
-            f"dropout with rate {seen.rate:g} keeps {1 - seen.rate:.0%} of the values (threshold {self.max_rate:g}, 1 batch{at})",
+            f"dropout with rate {seen.rate:g} keeps {1 - seen.rate:.0%} of the values (threshold {self.max_rate:g}, "
+            f"{self.patience} sampled steps in a row{at})",
             evidence={**mode_evidence(seen), "max_rate": self.max_rate},
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_nnguard.observation import UnregisteredParameterSeen
 from lightning_nnguard.probe.at import At
-from lightning_nnguard.probe.audit.loose import LooseTensors
+from lightning_nnguard.probe.audit.loose import LooseTensors, loose_tensors
 from lightning_nnguard.probe.audit.measures import MEASURES
 from lightning_nnguard.probe.audit.record import Record
 from lightning_nnguard.probe.audit.tape import Tape
@@ -82,6 +83,14 @@ def test_a_tensor_with_a_gradient(forward, shape, where):
 def test_tensors_in_a_list():
     model = model_of(lambda self, x: self.head(x @ self.all["one"][1]).sum(), all={"one": [plain(6, 6), plain(6, 6)]})
     assert [each.where for each in told(model)] == ["net.all['one'][1]"]
+
+
+def test_what_is_looked_at_in_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_nnguard.probe.audit.loose._MAX_VALUES", 300)
+    one, many = torch.zeros(1), [torch.zeros(1)] * 1000
+    model = Net(lambda self, x: x, many=many, few={"one": one}, more=many, last=one)
+    names = [name.partition("[")[0] for name, _ in loose_tensors(model)]
+    assert Counter(names) == {"many": 256, "few": 1, "more": 43, "last": 1}
 
 
 def test_a_constant_tensor():

@@ -263,3 +263,36 @@ def test_labels_that_pick_from_a_softmax(pick):
 )
 def test_other_ways_to_pick(pick):
     assert {seen.loss for seen in softmax_calls(lambda self, x, y: pick(self.a(x), y).mean(), X, Y, a=nn.Linear(6, 3))} <= {""}
+
+
+GRAPHS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda self, share, x: self.head(share.T @ x).mean(),
+        lambda self, share, x: self.head((share.sum(1, keepdim=True) * x).sum(0)).mean(),
+        lambda self, share, x: self.head((share[:, :, None] * x[:, None]).sum(0)).mean(),
+        lambda self, share, x: ((share * self.head(x)).sum(0) - 1).pow(2).mean(),
+        lambda self, share, x: (share.sum(1, keepdim=True) * self.head(x)).mean(),
+        lambda self, share, x: F.mse_loss((share * x[:, :3]).sum(0), torch.ones(3)),
+    ],
+    ids=["product", "weighted rows", "weighted features", "values", "values of nodes", "loss"],
+)
+def test_attention_over_the_nodes_of_each_graph(pool):
+    def forward(self: Net, x: Tensor, graphs: Tensor) -> Tensor:
+        own = F.one_hot(graphs, 3)
+        return pool(self, self.a(x).masked_fill(own == 0, -1e9).softmax(0) * own, x)
+
+    (seen,) = softmax_calls(forward, X, GRAPHS, a=nn.Linear(6, 3), head=nn.Linear(6, 3))
+    assert (seen.loss, seen.class_dim) == ("", None)
+
+
+def test_a_focal_loss_by_hand():
+    def loss(self: Net, x: Tensor, y: Tensor) -> Tensor:
+        chance = (self.a(x).softmax(0) * F.one_hot(y, 3)).sum(1)
+        return -((1 - chance) ** 2 * chance.log()).mean()
+
+    (seen,) = softmax_calls(loss, X, Y, a=nn.Linear(6, 3))
+    assert (seen.loss, seen.class_dim) == ("mul", 1)

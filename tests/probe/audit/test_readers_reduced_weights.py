@@ -106,3 +106,20 @@ def test_an_evaluation_trains_nothing():
 @pytest.mark.parametrize("weight", [torch.nan, torch.inf])
 def test_weights_without_a_number(weight):
     assert products(lambda self, x, y, w: (entropy(self, x, y) * w).mean(), X, Y, torch.full((8,), weight)) == []
+
+
+def test_numbers_and_products_that_are_used_twice_again_and_again():
+    def number(self: Net, x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        state = self.a.weight.sum()
+        for _ in range(60):
+            state = state * state.tanh()
+        return (state * w).mean() + entropy(self, x, y)
+
+    def product(self: Net, x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        parts = entropy(self, x, y) * w
+        for _ in range(60):
+            parts = parts / 2 + parts / 2
+        return parts.mean()
+
+    assert products(number) == []
+    assert len(products(product)) == 1

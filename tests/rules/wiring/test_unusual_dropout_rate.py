@@ -10,7 +10,7 @@ RULE = UnusualDropoutRate()
 
 
 def test_names_the_rate():
-    finding = speaks(RULE, dropout(rate=0.9), "rate 0.9 keeps 10% of the values", "threshold 0.7", "encoder.2")
+    finding = speaks(RULE, dropout(rate=0.9), "rate 0.9 keeps 10% of the values", "threshold 0.7, 4 sampled steps", "encoder.2")
     assert finding.evidence["rate"] == 0.9
 
 

@@ -25,6 +25,9 @@ _COMPARING = frozenset({"eq", "ne"})
 #: What picks values by integers, and where these stand among the arguments.
 _PICKING = {"gather": 2, "take_along_dim": 1}
 _NUM_DIMS_PICKED = 2
+#: What a loss by hand is made of, from the picked values to the mean over all.
+_ARITHMETIC = PASSING | {"add", "sub", "rsub", "mul", "div", "neg", "log", "log1p", "exp", "pow", "clamp", "clamp_min", "stack"}
+_REDUCING = frozenset({"mean", "sum", "nanmean", "nansum"})
 
 
 def softmaxes(record: Record) -> Sequence[SoftmaxSeen]:
@@ -100,7 +103,36 @@ def _picked(call: Call, record: Record) -> tuple[Call, int] | None:
         return None
     is_label = isinstance(index, Value) and not index.is_floating and first(index) in record.batch
     maker = _before_logarithm(unmoved(source, _LOGARITHM | {"exp"})) if is_label else None
-    return (maker, dim) if maker is not None and maker.function in _SOFTMAX and dim is not None else None
+    if maker is None or maker.function not in _SOFTMAX or dim is None:
+        return None
+    return (maker, dim) if call.function != "mul" or _is_reduced(record, call) else None
+
+
+def _is_reduced(record: Record, call: Call) -> bool:
+    """Return whether all that becomes of a product in the trained loss is single numbers, by arithmetic with it and constants.
+
+    Attention over the nodes of each graph of a batch, a softmax over the nodes times the graphs' one-hot numbers, weighs features
+    instead, or is added up over the nodes.
+    """
+    waiting, seen, is_reduced = [call], {call.number}, False
+    for maker in waiting:
+        for taker in record.taken_by[maker.number]:
+            if taker.number not in record.trained or taker.number in seen:
+                continue
+            if taker.function in _REDUCING and _is_over_all(taker):
+                is_reduced = True
+            elif taker.function in _ARITHMETIC or (taker.function in _REDUCING and _dimension(taker, 1) != 0):
+                seen.add(taker.number)
+                waiting.append(taker)
+            else:
+                return False
+    factors = [value for maker in waiting[1:] if maker.function in {"mul", "div"} for value in maker.inputs if value.requires_grad]
+    return is_reduced and all(value.call is not None and value.call.number in seen for value in factors)
+
+
+def _is_over_all(call: Call) -> bool:
+    dim = call.argument(1, "dim")
+    return not isinstance(dim, int | tuple) or isinstance(dim, bool) or len(call.inputs[0].shape) <= 1
 
 
 def _is_one_hot(call: Call | None) -> bool:

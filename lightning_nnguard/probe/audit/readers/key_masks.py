@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 
 from lightning_nnguard.observation import KeyMaskSeen
 from lightning_nnguard.probe.audit.call import Call, Value
-from lightning_nnguard.probe.audit.graph import ancestors
 from lightning_nnguard.probe.audit.losses import TokenFact
 from lightning_nnguard.probe.audit.masks import FrameFact, MaskFact
 from lightning_nnguard.probe.audit.record import Record
 
 #: Ids with fewer different values are types or segments rather than tokens.
 _MIN_TOKENS = 3
+#: Sequences that are compared with one mask at most.
+_MAX_SEQUENCES = 8
 _KEYS = {"softmax": (0, "input"), "scaled_dot_product_attention": (1, "key"), "multi_head_attention_forward": (1, "key")}
 
 
@@ -22,10 +25,12 @@ def key_masks(record: Record) -> Sequence[KeyMaskSeen]:
     """Return one observation for each attention call with a mask over keys whose tokens are known, in training."""
     if record.stage != "train":
         return []
+    masked = [(call, fact) for call in record.calls if (fact := call.fact_of(MaskFact)) is not None]
+    tokens = _Tokens(record, {fact.shape for _, fact in masked})
+    compared = cache(_compared)  # layers share their masks
     seen = []
-    for call in record.calls:
-        fact = call.fact_of(MaskFact)
-        found = [_compared(fact, tokens) for tokens in _tokens(call, fact)] if fact is not None else []
+    for call, fact in masked:
+        found = [compared(fact, each) for each in islice(tokens.before(call, fact.shape), _MAX_SEQUENCES)]
         known = [each for each in found if each is not None and len(each.kept | each.hidden) >= _MIN_TOKENS]
         if known:
             # Where several sequences lead to the keys, the mask is right if it fits one of them.
@@ -64,16 +69,35 @@ def _seen(record: Record, call: Call, found: _Compared) -> KeyMaskSeen:
     )  # fmt: skip
 
 
-def _tokens(call: Call, fact: MaskFact) -> Iterator[TokenFact | FrameFact]:
-    """Iterate over the tokens at the positions of the keys that have led to them; positions themselves are no tokens."""
-    place, name = _KEYS[call.function]
-    keys = call.argument(place, name)
-    if not isinstance(keys, Value):
-        return
-    for maker in ancestors(keys):
-        tokens = maker.fact_of(TokenFact) or maker.fact_of(FrameFact)
-        if tokens is not None and tokens.shape == fact.shape and len(set(_rows(tokens.tokens, fact.shape[1]))) > 1:
-            yield tokens
+class _Tokens:
+    """The tokens that have led to each call; positions themselves are no tokens.
+
+    Args:
+        record: The record.
+        shapes: Shapes that are asked for: sequences of the batch, and keys of each.
+    """
+
+    def __init__(self, record: Record, shapes: Collection[tuple[int, ...]]) -> None:
+        self._places: dict[TokenFact | FrameFact, int] = {}
+        self._led: dict[int, int] = {}  # number of a call -> one bit for each of the tokens, by their place
+        for call in record.calls if shapes else ():
+            bits = 0
+            for value in call.inputs:
+                bits |= self._bits(value)
+            tokens = call.fact_of(TokenFact) or call.fact_of(FrameFact)
+            if tokens is not None and tokens.shape in shapes and len(set(_rows(tokens.tokens, tokens.shape[1]))) > 1:
+                bits |= 1 << self._places.setdefault(tokens, len(self._places))
+            self._led[call.number] = bits
+
+    def _bits(self, value: Value) -> int:
+        return self._led[value.call.number] if value.call is not None else 0
+
+    def before(self, call: Call, shape: tuple[int, ...]) -> Iterator[TokenFact | FrameFact]:
+        """Iterate over the tokens at the positions of the keys of an attention call that have led to them, the latest first."""
+        place, name = _KEYS[call.function]
+        keys = call.argument(place, name)
+        bits = self._bits(keys) if isinstance(keys, Value) else 0
+        yield from (tokens for tokens, i in reversed(self._places.items()) if bits >> i & 1 and tokens.shape == shape)
 
 
 def _compared(fact: MaskFact, tokens: TokenFact | FrameFact) -> _Compared | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log
 
 from lightning_nnguard.observation import LossCallSeen
-from lightning_nnguard.probe.audit.arguments import input_of, is_data, is_given, is_mirrored, squash_of, target_of
+from lightning_nnguard.probe.audit.arguments import goals, input_of, is_data, is_given, is_made, squash_of, target_of
 from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.copying import copied
 from lightning_nnguard.probe.audit.elements import twin_of
-from lightning_nnguard.probe.audit.graph import NOISE, PASSING, first, origin, roots
+from lightning_nnguard.probe.audit.graph import NOISE, PASSING, first, origin
 from lightning_nnguard.probe.audit.layers import layer_of
 from lightning_nnguard.probe.audit.losses import LossFact
 from lightning_nnguard.probe.audit.ranges import reach
@@ -22,13 +22,15 @@ def loss_calls(record: Record) -> Sequence[LossCallSeen]:
     """Return one observation for each measured call of a loss function."""
     measured = [(call, call.fact) for call in record.calls if isinstance(call.fact, LossFact)]
     num_trained = sum(call.number in record.trained for call, _ in measured)
-    return [_seen(record, call, fact, num_trained) for call, fact in measured]
+    wanted = goals(record)
+    return [_seen(record, call, fact, num_trained, wanted) for call, fact in measured]
 
 
-def _seen(record: Record, call: Call, fact: LossFact, num_trained: int) -> LossCallSeen:
+def _seen(record: Record, call: Call, fact: LossFact, num_trained: int, wanted: Mapping[str, int]) -> LossCallSeen:
     source, target = input_of(call), target_of(call)
     made_by, shaped_by, copy = origin(source, PASSING | NOISE), origin(source), copied(source, fact)
     low, high = reach(shaped_by) if shaped_by else (None, None)
+    is_input_data, is_target_made = is_data(source, record), is_made(target, record)
     twin = twin_of(record, call, source, target)
     squash = squash_of(record, call)
     squash_low, squash_high = reach(squash.call) if squash else (None, None)
@@ -42,11 +44,11 @@ def _seen(record: Record, call: Call, fact: LossFact, num_trained: int) -> LossC
         max_log_sum_error=fact.max_log_sum_error, input_shape=source.shape, target_shape=target.shape, target_dtype=target.dtype,
         target_min=fact.target_min, target_max=fact.target_max, target_low=fact.target_low, target_high=fact.target_high,
         target_mean=fact.target_mean, target_std=fact.target_std, num_targets=fact.num_targets, num_ignored=fact.num_ignored,
-        ignore_index=fact.ignore_index, target_entropy=_entropy(fact), is_target_made=is_made(target),
+        ignore_index=fact.ignore_index, target_entropy=_entropy(fact), is_target_made=is_target_made,
         copied_fraction=copy.fraction, num_copyable=copy.num_positions, takes_logarithms=_takes_logarithms(call),
         squashed_by=squash.call.function if squash else "", squashed_source=squash.call.source if squash else None,
         squashed_low=squash_low, squashed_high=squash_high, is_squashed_shared=squash is not None and squash.is_shared,
-        is_input_data=is_data(source, record), is_mirrored=is_mirrored(record, call),
+        is_input_data=is_input_data, is_mirrored=is_input_data and is_target_made and _is_mirrored(record, call, wanted),
         is_input_from_layer=layer_of(made_by) is not None,
         is_target_given=is_given(target, source, record), num_unsigned=fact.num_unsigned, num_multi_rows=fact.num_multi_rows,
         element=f"{twin.source}[{', '.join((':', *map(str, twin.index)))}]" if twin else "",
@@ -61,13 +63,16 @@ def _function(source: Value, made_by: Call | None) -> str:
     return "parameter" if first(source, PASSING | NOISE).is_parameter else ""
 
 
+def _is_mirrored(record: Record, call: Call, wanted: Mapping[str, int]) -> bool:
+    """Return whether another call of a loss function has as its target what a loss's input is made of.
+
+    So it is in symmetric cross-entropies and divergences. The loss's own target is made by the model, and none of those wanted.
+    """
+    return bool(wanted.get(call.function, 0) & record.made_of(input_of(call)).batch)
+
+
 def _takes_logarithms(call: Call) -> bool | None:
     return bool(call.argument(2, "log_input", True)) if call.function == "poisson_nll_loss" else None
-
-
-def is_made(target: Value) -> bool:
-    """Return whether the model has made a target: a gradient flows to it, or it was computed from parameters."""
-    return target.requires_grad or any(root.is_parameter for root in roots(target))
 
 
 def _entropy(fact: LossFact) -> float:

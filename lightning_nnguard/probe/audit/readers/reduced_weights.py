@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 from lightning_nnguard.observation import ReducedWeightsSeen
 from lightning_nnguard.probe.audit.call import Call, Value
-from lightning_nnguard.probe.audit.graph import PASSING, roots
+from lightning_nnguard.probe.audit.graph import PASSING
 from lightning_nnguard.probe.audit.losses import LOSSES, LossFact
 from lightning_nnguard.probe.audit.record import Record
 from lightning_nnguard.probe.audit.weights import WeightFact
@@ -19,22 +19,31 @@ _LINEAR = PASSING | {"add", "sub", "rsub", "neg", "mul", "div"}
 
 def reduced_weights(record: Record) -> Sequence[ReducedWeightsSeen]:
     """Return one observation for each product of a reduced loss and weights of samples that is reduced itself afterwards."""
-    return [each for call in record.calls if (each := _seen(record, call)) is not None]
+    facts = [call.fact for call in record.calls if isinstance(call.fact, LossFact)]
+    sizes = {size for fact in facts for size in (record.batch_size, fact.num_targets, fact.num_rows)}
+    return [each for call in record.calls if (each := _seen(record, call, sizes)) is not None]
 
 
-def _seen(record: Record, call: Call) -> ReducedWeightsSeen | None:
+def _seen(record: Record, call: Call, sizes: Collection[int | None]) -> ReducedWeightsSeen | None:
+    """Return what is seen of a product; None for others.
+
+    Args:
+        record: The record.
+        call: Any call.
+        sizes: Numbers of weights that some loss function has a use for.
+    """
     fact = call.fact
     if not isinstance(fact, WeightFact):
         return None
     number, weights = sorted(call.inputs, key=lambda value: len(value.shape))
+    num_weights = prod(weights.shape)
+    if num_weights not in sizes or not record.made_of(weights).batch:
+        return None
     found = _loss(number)
     if found is None:
         return None
     loss, measured, reduction = found
-    num_weights = prod(weights.shape)
-    if num_weights not in (record.batch_size, measured.num_targets, measured.num_rows):
-        return None
-    if not any(root in record.batch for root in roots(weights)) or not _is_reduced(record, call):
+    if num_weights not in (record.batch_size, measured.num_targets, measured.num_rows) or not _is_reduced(record, call):
         return None
     return ReducedWeightsSeen(
         where=call.where, step=record.at.step, epoch=record.at.epoch, source=call.source, function=loss.function,
@@ -48,12 +57,16 @@ def _loss(value: Value) -> tuple[Call, LossFact, str] | None:
 
     What is between are single numbers all the way.
     """
-    waiting = [(value, "")]
+    waiting, seen = [(value, "")], set[tuple[int, str, bool]]()
     while waiting:
         value, reduced_by = waiting.pop(0)
         call = value.call
         if call is None or not value.requires_grad or (value.shape and not reduced_by):
             continue
+        key = call.number, reduced_by, bool(value.shape)
+        if key in seen:
+            continue
+        seen.add(key)
         if call.function in LOSSES and isinstance(call.fact, LossFact):
             return call, call.fact, reduced_by if value.shape else call.fact.reduction
         if not value.shape:
@@ -64,17 +77,18 @@ def _loss(value: Value) -> tuple[Call, LossFact, str] | None:
 
 def _is_reduced(record: Record, call: Call) -> bool:
     """Return whether a mean or a sum is all that becomes of a product in the trained loss, in whatever linear way."""
-    waiting, is_reduced = [call], False
+    waiting, seen, is_reduced = [call], {call.number}, False
     for maker in waiting:
         for taker in record.taken_by[maker.number]:
             if taker.number not in record.trained:
                 continue
             if taker.function in _REDUCING:
                 is_reduced = True
-            elif taker.function in _LINEAR and _is_linear(taker, maker):
-                waiting.append(taker)
-            else:
+            elif taker.function not in _LINEAR or not _is_linear(taker, maker):
                 return False
+            elif taker.number not in seen:
+                seen.add(taker.number)
+                waiting.append(taker)
     return is_reduced
 
 

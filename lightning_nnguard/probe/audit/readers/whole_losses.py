@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lightning_nnguard.observation import WholeLossSeen
+from lightning_nnguard.probe.audit.arguments import is_made
 from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.graph import PASSING, first, origin, roots
 from lightning_nnguard.probe.audit.losses import LOSSES, LossFact
 from lightning_nnguard.probe.audit.objective import Objective
-from lightning_nnguard.probe.audit.readers.loss_calls import is_made
 from lightning_nnguard.probe.audit.record import Record
 
 _KEEPING = PASSING | {"mean", "sum", "nanmean", "nansum"}
@@ -37,7 +37,8 @@ def whole_losses(record: Record) -> Sequence[WholeLossSeen]:
 def _seen(record: Record, objective: Objective, way: _Way) -> WholeLossSeen:
     call, fact = way.call, way.call.fact
     if isinstance(fact, LossFact):
-        function, value, input_max, is_target_made = call.function, fact.value, fact.input_max, is_made(call.argument(1, "target"))
+        function, value, input_max = call.function, fact.value, fact.input_max
+        is_target_made = is_made(call.argument(1, "target"), record)
     else:
         known = None if way.has_constant or objective.number is None else abs(objective.number)
         function, value, input_max, is_target_made = LIKELIHOOD, known, 0.0, False
