@@ -38,6 +38,19 @@ class AttentionFact:
     head_max: float
 
 
+def scores_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """Return what a softmax over the last of three or more dimensions is given, as attention scores are; None for others.
+
+    Args:
+        args: Positional arguments of the softmax.
+        kwargs: Its keyword arguments.
+    """
+    scores, dim = argument(args, dict(kwargs), 0, "input", None), argument(args, dict(kwargs), 1, "dim", None)
+    if not isinstance(scores, Tensor) or not isinstance(dim, int) or scores.dim() < 3 or not scores.is_floating_point():
+        return None
+    return scores.detach() if dim % scores.dim() == scores.dim() - 1 else None
+
+
 @tolerant
 def measure_softmax(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: object) -> AttentionFact | None:
     """Measure a softmax over the last of three or more dimensions; None for others.
@@ -47,12 +60,9 @@ def measure_softmax(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: ob
         kwargs: Its keyword arguments.
         result: What it returned.
     """
-    scores, dim = argument(args, dict(kwargs), 0, "input", None), argument(args, dict(kwargs), 1, "dim", None)
-    if not isinstance(scores, Tensor) or not isinstance(dim, int) or scores.dim() < 3 or not scores.is_floating_point():
+    scores = scores_of(args, kwargs)
+    if scores is None or not MIN_KEYS <= scores.shape[-1] <= _MAX_KEYS:
         return None
-    if dim % scores.dim() != scores.dim() - 1 or not MIN_KEYS <= scores.shape[-1] <= _MAX_KEYS:
-        return None
-    scores = scores.detach()
     # Of three dimensions the first may be samples, heads or both: each counts for itself, as heads do.
     heads = scores[None] if scores.dim() == 3 else scores.flatten(1, -3)
     heads = heads[:_MAX_SAMPLES, :_MAX_HEADS]

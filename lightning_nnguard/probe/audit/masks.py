@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_nnguard.probe.audit.attention import MASKED
+from lightning_nnguard.probe.audit.attention import MASKED, scores_of
 from lightning_nnguard.probe.audit.losses import MAX_KEPT
 from lightning_nnguard.probe.audit.tolerant import tolerant
 from lightning_nnguard.probe.functions import argument
@@ -57,12 +57,10 @@ def measure_softmax(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: ob
         kwargs: Its keyword arguments.
         result: What it returned.
     """
-    scores, dim = argument(args, dict(kwargs), 0, "input", None), argument(args, dict(kwargs), 1, "dim", None)
-    if not isinstance(scores, Tensor) or not isinstance(dim, int) or scores.dim() < 3 or not scores.is_floating_point():
+    scores = scores_of(args, kwargs)
+    if scores is None:
         return None
-    if dim % scores.dim() != scores.dim() - 1:
-        return None
-    some = _some(scores.detach())
+    some = _some(scores)
     largest = some.amax(-1, keepdim=True)
     return _fact(scores.shape, (some > largest - MASKED) & (largest > -MASKED))
 
