@@ -134,7 +134,7 @@ class Monitor:
         for seen in observations:
             finding = rule.check(seen)
             if finding is not None:
-                gated = finding.at(Severity.INFO) if rule.gated and self.is_learning else finding
+                gated = finding.at(Severity.INFO) if rule.is_gated(seen) and self.is_learning else finding
                 finding = gated.at(self._severity_of(rule, gated))
             verdicts.append(Verdict(rule=rule, seen=seen, finding=finding))
         return verdicts

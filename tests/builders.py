@@ -495,6 +495,7 @@ def gap(**changes: Any) -> GapSeen:
         train_name="train_loss",
         validation_name="val_loss",
         chance=2.3,
+        rough_chance=2.3,
     )
     return replace(seen, **changes)
 

@@ -245,6 +245,19 @@ def test_symptoms_are_information_while_the_run_learns() -> None:
     assert [each.severity for each in Monitor([Fake()]).see([large(), loss()])] == [WARNING]
 
 
+class SometimesGatedFake(GatedFake):
+    code = "NNG005"
+
+    def is_gated(self, seen: UpdateSeen) -> bool:
+        return seen.ratio <= 2
+
+
+@pytest.mark.parametrize(("ratio", "severity"), [(2.0, INFO), (2.1, WARNING)])
+def test_a_rule_may_judge_whether_learning_excuses(ratio: float, severity: Severity) -> None:
+    found = Monitor([SometimesGatedFake()]).see([update(ratio=ratio), loss()])
+    assert [each.severity for each in found] == [severity]
+
+
 def test_the_newest_loss_counts() -> None:
     monitor = Monitor([GatedFake()])
     monitor.see([FLAT])

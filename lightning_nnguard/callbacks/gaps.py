@@ -96,6 +96,7 @@ class GapWatch:
         return self._history.seen(
             at,
             chance=losses.level if losses is not None else None,
+            rough_chance=losses.rough_level if losses is not None else None,
             regularised=modes is not None and modes.dropout_in_training,
             final=final,
         )

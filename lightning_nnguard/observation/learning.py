@@ -82,6 +82,7 @@ class GapSeen(Seen):
         validation_name: Name under which the validation value was logged.
         fair: Whether both were measured by the same code in eval mode.
         chance: Chance level of the training loss when known and this metric is that loss; None otherwise.
+        rough_chance: The same level, also where it is estimated from too few targets to be known well.
         regularised: Whether dropout or other train-only noise was seen in training.
         final: Whether training has ended.
     """
@@ -93,6 +94,7 @@ class GapSeen(Seen):
     validation_name: str
     fair: bool = False
     chance: float | None = None
+    rough_chance: float | None = None
     regularised: bool = False
     final: bool = False
 

@@ -17,8 +17,6 @@ from lightning_nnguard.stats.chance import binary_entropy, binary_entropy_error,
 _MAX_CLASSES = 65536
 #: How near the call's result must be to the loss for it to be the whole loss.
 _TOLERANCE = 1e-4
-#: Largest standard error of a level that is known, as a share of it.
-_MAX_ERROR = 0.1
 NAMES = ("", "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss")
 _WIDTH = 6
 
@@ -85,7 +83,7 @@ class ChanceLevel:
             return torch.zeros(_WIDTH, dtype=torch.float32, device=loss.device)
         loss = loss.float()
         is_whole = (result.float() - loss).abs() <= _TOLERANCE * loss.abs() + 1e-7
-        known = is_whole & (level > 0) & (level < torch.inf) & (error <= _MAX_ERROR * level)
+        known = is_whole & (level > 0) & (level < torch.inf) & (error < torch.inf)
         if is_data is not None:
             known &= is_data
         whole = is_whole if is_data is None else is_whole & is_data

@@ -141,13 +141,13 @@ class GapHistory:
         """Common names of the metrics that have values."""
         return list(self._values)
 
-    def seen(self, at: At, *, chance: float | None, regularised: bool, final: bool) -> list[GapSeen]:
+    def seen(self, at: At, *, chance: float | None, rough_chance: float | None, regularised: bool, final: bool) -> list[GapSeen]:
         """Return the histories as observations."""
         return [
             GapSeen(
                 where=name, step=at.step, epoch=at.epoch, mode=mode, train=tuple(train), validation=tuple(validation),
                 train_name=pair.train, validation_name=pair.validation, fair=fair, chance=chance if name == "loss" else None,
-                regularised=regularised, final=final,
+                rough_chance=rough_chance if name == "loss" else None, regularised=regularised, final=final,
             )
             for name, (pair, mode, train, validation, fair) in self._values.items()
         ]  # fmt: skip

@@ -21,6 +21,8 @@ from lightning_nnguard.probe.window import StepWindow
 _RECENT = 128
 _DECAY = 0.95
 _SKIP = 5
+#: Largest standard error of a chance level that is known, as a share of it.
+_MAX_ERROR = 0.1
 
 
 class LossHistory:
@@ -88,6 +90,7 @@ class LossCollector:
         self.history = LossHistory()
         self.chance = ChanceLevel()
         self.level: float | None = None
+        self.rough_level: float | None = None
         self.is_objective = True
         self._rates = StepWindow()
 
@@ -172,14 +175,15 @@ class LossCollector:
                 self.history.add(step, means[slot])
         if self.history.num_steps and any(is_known):
             whole = known == self._ranks.world_size
-            self.level = float(level / known) if whole else None
+            self.rough_level = float(level / known) if whole else None
+            self.level = self.rough_level if error <= _MAX_ERROR * level else None
             seen.append(
                 self.history.seen(
                     at,
                     steps_per_epoch=self._steps_per_epoch,
                     chance=self.level,
                     fresh=self._fresh,
-                    chance_error=float(error / known) if whole else 0.0,
+                    chance_error=float(error / known) if self.level is not None else 0.0,
                     name=self._name,
                     in_warmup=self.in_warmup,
                     is_objective=self.is_objective,

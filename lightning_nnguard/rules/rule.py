@@ -86,6 +86,10 @@ class Rule(ABC, Generic[SeenT]):
     def check(self, seen: SeenT) -> Finding | None:
         """Judge one observation; return a finding, or None when it is healthy."""
 
+    def is_gated(self, seen: SeenT) -> bool:
+        """Return whether a finding about this observation is INFO while the run is learning; a rule may judge by its size."""
+        return self.gated
+
     def thresholds(self) -> Iterator[Threshold]:
         """Iterate over the rule's thresholds, in the order of their declaration."""
         for each in dataclasses.fields(self):

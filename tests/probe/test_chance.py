@@ -29,11 +29,13 @@ def test_the_entropy_of_labels() -> None:
     assert error < 0.01
 
 
-def test_a_loss_has_its_name_though_its_level_is_too_uncertain() -> None:
+def test_the_level_of_few_targets_is_uncertain() -> None:
     target = torch.zeros(16, 1)
     target[0] = 1000.0
-    level, known, name, _, fresh, is_fresh = settled("mse_loss", torch.randn(16, 1), target)
-    assert (level, known, NAMES[round(name)], is_fresh) == (0, 0, "mse_loss", 1)
+    level, known, name, error, fresh, is_fresh = settled("mse_loss", torch.randn(16, 1), target)
+    assert (known, NAMES[round(name)], is_fresh) == (1, "mse_loss", 1)
+    assert level == pytest.approx(float(target.var(correction=0)))
+    assert error > 0.5 * level
     assert fresh == pytest.approx(1000.0**2 / 16, rel=1e-3)
 
 

@@ -55,7 +55,7 @@ def test_modes_may_be_given():
     history = GapHistory({"temperature": ("a", "b")}, {"temperature": "max"})
     (pair,), _ = history.pairs({"a": 1.0, "b": 2.0})
     history.add(pair, 1.0, 2.0, fair=False)
-    (seen,) = history.seen(AT, chance=None, regularised=False, final=False)
+    (seen,) = history.seen(AT, chance=None, rough_chance=None, regularised=False, final=False)
     assert (seen.mode, seen.train, seen.validation) == ("max", (1.0,), (2.0,))
 
 
@@ -64,7 +64,5 @@ def test_only_the_loss_has_the_chance_level():
     pairs, _ = history.pairs({"train_loss": 1.0, "val_loss": 1.0, "train_acc": 0.5, "val_acc": 0.5})
     for pair in pairs:
         history.add(pair, 1.0, 1.0, fair=False)
-    assert {seen.where: seen.chance for seen in history.seen(AT, chance=2.3, regularised=False, final=True)} == {
-        "loss": 2.3,
-        "acc": None,
-    }
+    seen = history.seen(AT, chance=None, rough_chance=2.3, regularised=False, final=True)
+    assert {each.where: (each.chance, each.rough_chance) for each in seen} == {"loss": (None, 2.3), "acc": (None, None)}

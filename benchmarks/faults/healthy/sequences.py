@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.faults.data import digits, loaders, text
 from benchmarks.faults.nets import Decoder, Recurrent, next_token
-from benchmarks.faults.program import Program, Task, adam
+from benchmarks.faults.program import Program, Task, adam, sgd
 
 
 def warm_up_and_cosine(optimizer: Optimizer, *, num_warm_up: int, num_steps: int) -> LambdaLR:
@@ -41,6 +41,20 @@ def recurrent_language_model() -> Program:
     (train, validation), num_tokens = text(16)
     module = Task(Recurrent(num_tokens, nn.GRU), next_token, adam(5e-3))
     return Program(module=module, train=train, validation=validation, epochs=6)
+
+
+def _start_small(net: Recurrent) -> Recurrent:
+    nn.init.uniform_(net.embed.weight, -0.1, 0.1)
+    nn.init.uniform_(net.head.weight, -0.1, 0.1)
+    nn.init.zeros_(net.head.bias)
+    return net
+
+
+def language_model_with_a_rate_of_fifteen() -> Program:
+    """The old recipe for recurrent language models: plain SGD, gradients clipped short, small weights in the head."""
+    (train, validation), num_tokens = text(32, 500, 12)
+    module = Task(_start_small(Recurrent(num_tokens)), next_token, sgd(15.0))
+    return Program(module=module, train=train, validation=validation, epochs=20, trainer={"gradient_clip_val": 0.25})
 
 
 class _OwnLSTM(nn.Module):
@@ -169,6 +183,7 @@ def padded_attention() -> Program:
 
 
 PROGRAMS = (
-    decoder_with_inf_mask_and_long_warm_up, decoder_in_bfloat16, recurrent_language_model, lstm_written_by_hand,
-    checkpointed_encoder, checkpointed_encoder_the_old_way, masked_tokens_with_ignore_index, packed_sequences, padded_attention,
+    decoder_with_inf_mask_and_long_warm_up, decoder_in_bfloat16, recurrent_language_model, language_model_with_a_rate_of_fifteen,
+    lstm_written_by_hand, checkpointed_encoder, checkpointed_encoder_the_old_way, masked_tokens_with_ignore_index,
+    packed_sequences, padded_attention,
 )  # fmt: skip

@@ -21,8 +21,8 @@ class OverfittingGap(Rule[GapSeen]):
         accounts for, while the training loss is below what it was at that minimum. The least of n independent values lies
         sqrt(2 ln n) deviations below their mean; n is a third of the evaluations here, as three in a row are asked for, and one
         deviation at least is allowed. It is INFO as long as the rise is no more than 0.1 of what had been gained until the minimum
-        (since chance when that is known, else since the first values of both curves): the small loss of a good model creeps up by
-        a tenth in most healthy runs.
+        (since chance when that is known, even roughly, else since the first values of both curves): the small loss of a good model
+        creeps up by a tenth in most healthy runs.
 
     Why it matters:
         What is learned since then holds for the training data only. Every further epoch makes the model worse on new
@@ -63,7 +63,7 @@ class OverfittingGap(Rule[GapSeen]):
         extreme = max(1.0, sqrt(2 * log(max(num / 3, 1))))
         best = seen.validation.index(minimum)
         latest = min(seen.validation[-num_latest:])
-        gained = max(seen.validation[0], seen.train[0] if seen.chance is None else seen.chance) - minimum
+        gained = max(seen.validation[0], seen.train[0] if seen.rough_chance is None else seen.rough_chance) - minimum
         bound = minimum + max(self.max_rise * abs(minimum), self.max_noise * extreme * seen.noise)
         if latest <= bound or minimum == 0 or seen.train[-1] >= seen.train[best]:
             return None

@@ -27,11 +27,11 @@ def test_states_both_curves_and_the_best_evaluation():
 
 
 def test_needs_no_chance():
-    speaks(RULE, gap(train=TRAIN, validation=VALIDATION, chance=None))
+    speaks(RULE, gap(train=TRAIN, validation=VALIDATION, rough_chance=None))
 
 
 def test_judges_negative_losses_by_their_size():
-    speaks(RULE, gap(train=(1.0, 0.0, -1.0, -2.0), validation=(-10.0, -8.0, -7.0, -6.0), chance=None), "0.20")
+    speaks(RULE, gap(train=(1.0, 0.0, -1.0, -2.0), validation=(-10.0, -8.0, -7.0, -6.0), rough_chance=None), "0.20")
 
 
 def test_is_info_while_hardly_anything_of_what_was_gained_is_lost():
@@ -41,13 +41,13 @@ def test_is_info_while_hardly_anything_of_what_was_gained_is_lost():
 
 def test_the_first_training_loss_counts_where_chance_is_not_known():
     validation = (0.1, 0.05, 0.02, 0.1, 0.1, 0.1)
-    speaks(RULE, gap(train=TRAIN, validation=validation, chance=None), severity=Severity.INFO)
-    speaks(RULE, gap(train=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05), validation=validation, chance=None))
+    speaks(RULE, gap(train=TRAIN, validation=validation, rough_chance=None), severity=Severity.INFO)
+    speaks(RULE, gap(train=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05), validation=validation, rough_chance=None))
 
 
 def test_the_exact_share_of_the_gain_is_info():
-    speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.2, 1.2, 1.2), chance=3.0), severity=Severity.INFO)
-    speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.21, 1.21, 1.21), chance=3.0))
+    speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.2, 1.2, 1.2), rough_chance=3.0), severity=Severity.INFO)
+    speaks(RULE, gap(train=TRAIN, validation=(2.0, 1.0, 1.21, 1.21, 1.21), rough_chance=3.0))
 
 
 def curve(num: int, noise: float, rise: float = 0.0) -> tuple[float, ...]:
@@ -61,12 +61,12 @@ def curve(num: int, noise: float, rise: float = 0.0) -> tuple[float, ...]:
 @pytest.mark.parametrize("num", range(20, 120, 10))
 def test_the_least_of_many_noisy_values_is_no_minimum(num: int):
     train = tuple(2 - i / 100 for i in range(num))
-    silent(RULE, gap(train=train, validation=curve(num, 0.15), chance=None))
+    silent(RULE, gap(train=train, validation=curve(num, 0.15), rough_chance=None))
 
 
 def test_a_rise_beyond_the_noise_of_many_values():
     train = tuple(2 - i / 200 for i in range(100))
-    speaks(RULE, gap(train=train, validation=curve(100, 0.05, rise=0.8), chance=None), "for 10 evaluations")
+    speaks(RULE, gap(train=train, validation=curve(100, 0.05, rise=0.8), rough_chance=None), "for 10 evaluations")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,11 @@ def test_needs_two_windows():
     assert RULE.patience == 2
 
 
+@pytest.mark.parametrize(("ratio", "is_gated"), [(0.11, True), (0.3, True), (0.31, False)])
+def test_learning_excuses_small_excess_only(ratio, is_gated):
+    assert RULE.is_gated(update(ratio_median=ratio)) is is_gated
+
+
 @pytest.mark.parametrize(
     "changes",
     [
