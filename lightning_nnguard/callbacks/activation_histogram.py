@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightning_nnguard.callbacks.guard import Guard
-from lightning_nnguard.callbacks.options import FailOn, Options, checked_count, policy_of
+from lightning_nnguard.callbacks.options import Compiled, FailOn, Options, checked_compiled, checked_count, policy_of
 from lightning_nnguard.panels.activation_histogram import activation_histogram
 from lightning_nnguard.panels.activation_summary import activation_summary
 
@@ -27,6 +27,10 @@ class ActivationHistogram(Guard):
     Args:
         max_layers: Layers that get a histogram; raise it for more.
         every_n_steps: Length of the sampling window in optimizer steps; one step of each is sampled (of each 10 in the first 200).
+        compiled: What sampled steps do with code that `torch.compile` has compiled. "leave" keeps it, and what is in it is not
+            seen. "eager" runs it as it was written, which sees all, takes the memory of a step without the compiler, and
+            computes the same numbers only up to rounding, so that weights differ in the last digits from those of a run
+            without the guard.
         fail_on: Severity from which a finding ends the run with `TrainingFault`, on all ranks: "info", "warning" or "error"; None
             lets every run go on.
         ignore: Rules not to judge by -> reason.
@@ -42,6 +46,7 @@ class ActivationHistogram(Guard):
         *,
         max_layers: int = 50,
         every_n_steps: int = 50,
+        compiled: Compiled = "leave",
         fail_on: FailOn = None,
         ignore: dict[str, str] | None = None,
         severity: dict[str, str] | None = None,
@@ -56,5 +61,6 @@ class ActivationHistogram(Guard):
                 policy=policy,
                 panels=(activation_histogram, activation_summary),
                 activation_histograms=checked_count("max_layers", max_layers),
+                compiled=checked_compiled(compiled),
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lightning_nnguard.callbacks.guard import Guard
-from lightning_nnguard.callbacks.options import FailOn, Options, checked_count, checked_pairs, policy_of
+from lightning_nnguard.callbacks.options import Compiled, FailOn, Options, checked_compiled, checked_count, checked_pairs, policy_of
 from lightning_nnguard.panels.activation_histogram import activation_histogram
 from lightning_nnguard.panels.activation_summary import activation_summary
 from lightning_nnguard.panels.dead_units import dead_units
@@ -53,6 +53,10 @@ class NNGuard(Guard):
         pairs: Metrics to compare: common name -> (training name, validation name). None pairs by name.
         modes: Common name -> "min" when lower is better, "max" when higher is.
         fair_batches: Training batches to measure like validation data; 0 takes the logged values.
+        compiled: What sampled steps do with code that `torch.compile` has compiled. "leave" keeps it, and what is in it is not
+            seen. "eager" runs it as it was written, which sees all, takes the memory of a step without the compiler, and
+            computes the same numbers only up to rounding, so that weights differ in the last digits from those of a run
+            without the guard.
         strict: Whether an error of the guard's own is raised, for those who write rules; on several ranks that may hang the others.
             Else it goes to the log "lightning_nnguard" with its traceback, what raised it is turned off, and training goes on.
 
@@ -76,6 +80,7 @@ class NNGuard(Guard):
         pairs: dict[str, tuple[str, str]] | None = None,
         modes: dict[str, Literal["min", "max"]] | None = None,
         fair_batches: int = 0,
+        compiled: Compiled = "leave",
         strict: bool = False,
     ) -> None:
         policy = policy_of(
@@ -98,6 +103,7 @@ class NNGuard(Guard):
                 tells_missing=pairs is not None,
                 draw_health=True,
                 write_lines=True,
+                compiled=checked_compiled(compiled),
                 strict=strict,
             )
         )

@@ -11,6 +11,7 @@ from lightning_nnguard.policy import Policy
 from lightning_nnguard.probe.gap import Mode
 
 FailOn = Literal["info", "warning", "error"] | None
+Compiled = Literal["leave", "eager"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class Options:
         tells_missing: Whether to note, once, that metrics to compare are missing.
         draw_health: Whether to draw the layer x time map and the text of findings.
         write_lines: Whether to write findings as JSON lines beside the logs.
+        compiled: What sampled steps do with compiled code: "leave" it, or run it "eager".
         strict: Whether errors of the guard's own are raised.
     """
 
@@ -45,6 +47,7 @@ class Options:
     tells_missing: bool = False
     draw_health: bool = False
     write_lines: bool = False
+    compiled: Compiled = "leave"
     strict: bool = False
 
 
@@ -56,6 +59,17 @@ def checked_count(name: str, value: int, *, least: int = 0) -> int:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    return value
+
+
+def checked_compiled(value: Compiled) -> Compiled:
+    """Return what the user wants to be done with compiled code.
+
+    Raises:
+        ValueError: If it is neither "leave" nor "eager".
+    """
+    if value not in ("leave", "eager"):
+        raise ValueError(f"compiled is {value!r}; it must be 'leave' or 'eager'")
     return value
 
 

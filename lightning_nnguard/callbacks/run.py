@@ -113,6 +113,7 @@ class GuardRun:
                 snapshot_bytes=options.snapshot_bytes,
                 activation_histograms=options.activation_histograms,
                 gradient_histograms=options.gradient_histograms,
+                eager=options.compiled == "eager",
                 strict=options.strict,
             ),
             ranks=self._ranks,

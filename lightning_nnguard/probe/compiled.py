@@ -17,6 +17,13 @@ UNSEEN = (
 )
 
 
+#: What is said where sampled steps run without the compiler.
+EAGER = (
+    f"{COMPILED}sampled steps run without the compiler, as asked for with compiled='eager'; they take the memory of uncompiled "
+    "steps, and weights may differ in the last digits from those of a run without the guard"
+)
+
+
 def compiled_modules(model: nn.Module) -> set[int]:
     """Return the ids of all modules inside compiled regions: wrapped by `torch.compile`, or compiled in place."""
     hidden: set[int] = set()

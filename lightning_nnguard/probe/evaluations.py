@@ -68,7 +68,7 @@ class EvaluationWatch:
         if parts.modes is None and parts.audit is None and parts.outputs is None:
             return
         self._forward.look()
-        uncompiled = not self._forward.can_listen
+        uncompiled = self._forward.is_compiled
         if uncompiled and not self._may_run_uncompiled(stage, at, loader, is_rehearsal=is_rehearsal):
             return
         if parts.modes is not None:

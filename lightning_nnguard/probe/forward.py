@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from lightning_nnguard.probe import functions as fn
 from lightning_nnguard.probe.activations import ActivationCollector
 from lightning_nnguard.probe.calls import CallWatch, Listener, Recorder, in_transform
-from lightning_nnguard.probe.compiled import Uncompiled, compile_is_used
+from lightning_nnguard.probe.compiled import Uncompiled, can_run_uncompiled, compile_is_used
 from lightning_nnguard.probe.fastpath import fused_layers, takes_fast_path
 from lightning_nnguard.probe.frames import Caller, caller
 from lightning_nnguard.probe.modules import Hook, ModelView, Watched, first_tensor
@@ -42,6 +42,7 @@ class ForwardWatch:
         activations: Takes the outputs; None when nobody asked for them.
         listeners: Further listeners by torch function, which get the caller too.
         on_error: Takes an exception of the guard's own code.
+        eager: Whether compiled code runs as it was written while a training batch is watched.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class ForwardWatch:
         activations: ActivationCollector | None,
         listeners: Extra,
         on_error: Callable[[Exception], None],
+        eager: bool = False,
     ) -> None:
         self._model = weakref.ref(model)
+        self._eager = eager and can_run_uncompiled(model)
         self._activations = activations
         self._extra = listeners
         self._on_error = on_error
@@ -73,13 +76,29 @@ class ForwardWatch:
         """Look at the model's modules; to be called when they may have changed."""
         model = self._model()
         if model is not None:
-            self._view = ModelView.of(model)
+            self._view = ModelView.of(model, eager=self._eager)
             self._fused = fused_layers(model)
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether code is compiled, so that a function mode would be traced with it and must not be used unless it runs eager."""
+        return self._view.has_compiled or compile_is_used()
+
+    @property
     def can_listen(self) -> bool:
-        """Whether the function mode may be used: not where code is compiled, which would be traced again with it."""
-        return not self._view.has_compiled and not compile_is_used()
+        """Whether the function mode may be used in a training batch."""
+        return self._eager or not self.is_compiled
+
+    def start(self) -> bool:
+        """Begin a training batch that is to be watched; compiled code runs eager until `detach` where that was asked for.
+
+        Returns:
+            Whether compiled code does so.
+        """
+        if self._eager and self.is_compiled:
+            self._uncompiled.enter()
+            return True
+        return False
 
     def attach(self, record: Recorder | None = None) -> None:
         """Register the hooks and enter the function mode.
@@ -109,7 +128,7 @@ class ForwardWatch:
             record: Takes every call that the function mode sees.
             uncompiled: Whether compiled code runs uncompiled until `detach`.
         """
-        if self._mode is not None or not (self.can_listen or uncompiled):
+        if self._mode is not None or (self.is_compiled and not uncompiled):
             return
         if uncompiled:
             self._uncompiled.enter()

@@ -35,13 +35,18 @@ class ModelView:
     has_compiled: bool
 
     @classmethod
-    def of(cls, model: nn.Module) -> ModelView:
-        """Look at a model."""
+    def of(cls, model: nn.Module, *, eager: bool = False) -> ModelView:
+        """Look at a model.
+
+        Args:
+            model: The model.
+            eager: Whether compiled regions are watched, too, as they will run uncompiled.
+        """
         names = module_names(model)
         losses = {id(each) for each in model.modules() if _is_loss(f"{names[id(each)]} {type(each).__name__}".lower())}
         return cls(
             names=names,
-            watched=tuple(watched_modules(model)),
+            watched=tuple(watched_modules(model, eager=eager)),
             losses=frozenset(losses),
             has_compiled=bool(compiled_modules(model)),
         )
@@ -70,9 +75,9 @@ class Watched:
     is_weighted: bool
 
 
-def watched_modules(model: nn.Module) -> Iterator[Watched]:
-    """Iterate over the modules whose outputs are watched: the innermost ones, outside of compiled regions."""
-    names, hidden = module_names(model), compiled_modules(model)
+def watched_modules(model: nn.Module, *, eager: bool = False) -> Iterator[Watched]:
+    """Iterate over the modules whose outputs are watched: the innermost ones; in compiled regions only if these run eager."""
+    names, hidden = module_names(model), set() if eager else compiled_modules(model)
     for module in model.modules():
         if module is model or id(module) in hidden or isinstance(module, (torch.jit.ScriptModule, *_PASS_THROUGH)):
             continue

@@ -18,7 +18,7 @@ from lightning_nnguard.probe.agreement.facts import RankFacts
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.attempts import Attempts
 from lightning_nnguard.probe.cadence import Cadence
-from lightning_nnguard.probe.compiled import COMPILED, UNSEEN
+from lightning_nnguard.probe.compiled import COMPILED, EAGER, UNSEEN
 from lightning_nnguard.probe.evaluations import EvaluationWatch
 from lightning_nnguard.probe.exchange import Exchange
 from lightning_nnguard.probe.forward import ForwardWatch
@@ -91,7 +91,9 @@ class Probe:
         self.losses, self.modes, self._optimization = parts.losses, parts.modes, parts.optimization
         self._samples, self._labels, self._agreement, self._resets = parts.samples, parts.labels, parts.agreement, parts.resets
         failed = self._attempts.fail
-        self._forward = ForwardWatch(model, activations=parts.activations, listeners=parts.listeners(), on_error=failed)
+        self._forward = ForwardWatch(
+            model, activations=parts.activations, listeners=parts.listeners(), on_error=failed, eager=settings.eager
+        )
         self._evaluations = EvaluationWatch(model, parts, self._forward, attempts=self._attempts, note=note, ranks=ranks)
         self._exchange = Exchange(parts.collectors, ranks=ranks, device=self._parameters.device, on_error=failed)
         self._at = At(step=0, epoch=0, batch_index=0)
@@ -162,6 +164,8 @@ class Probe:
         if not self._is_sampling:
             return
         self._measured.clear()
+        if not self._attempts.is_off("forward watch") and self._forward.start():
+            self._note(EAGER)
         for collector in (self._activations, self._gradients):
             if collector is not None:
                 collector.draws_histograms = self.num_sampled < _ALL_HISTOGRAMS or self.num_sampled % _HISTOGRAMS_EVERY == 0

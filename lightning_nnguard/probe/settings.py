@@ -20,6 +20,7 @@ class ProbeSettings:
         snapshot_bytes: Byte budget of the parameter copies; None for the default.
         activation_histograms: Layers with an activation histogram.
         gradient_histograms: Parameters with a gradient histogram.
+        eager: Whether compiled code runs as it was written in sampled steps, to be seen.
         strict: Whether errors of the guard's own are raised.
     """
 
@@ -30,4 +31,5 @@ class ProbeSettings:
     snapshot_bytes: int | None = None
     activation_histograms: int = 0
     gradient_histograms: int = 0
+    eager: bool = False
     strict: bool = False

@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from lightning_nnguard import NNGuard, TrainEvalMode
+from lightning_nnguard import DeadReLU, NNGuard, TrainEvalMode
 from lightning_nnguard.callbacks.run import GuardRun
 from lightning_nnguard.probe.probe import Probe
 from tests.programs import Classifier, fit, loader, random_state, seed, trainer
 
 BACKEND = "aot_eager"
+#: There are 80 samples.
+FEW = {"dead-units": {"min_num_samples": 50.0}}
 
 
 class Compiled(Classifier):
@@ -60,25 +62,39 @@ def whole() -> Any:
     return torch.compile(Plain(), backend=BACKEND)
 
 
+def dead() -> Plain:
+    """Rectifiers that never fire, within compiled code."""
+    module = in_place()
+    nn.init.constant_(module.net.second.bias, -100.0)
+    return module
+
+
 class Log:
-    """Writes down at which steps evaluation ran without the compiler, and what the guard notes."""
+    """Writes down at which steps evaluation and training ran without the compiler, and what the guard notes."""
 
     steps: list[int] = []  # noqa: RUF012
+    eager: list[int] = []  # noqa: RUF012
     notes: list[str] = []  # noqa: RUF012
 
     def start(self) -> None:
-        start_batch, note = Probe.start_evaluation_batch, GuardRun.note
+        start_batch, note, before_backward = Probe.start_evaluation_batch, GuardRun.note, Probe.before_backward
 
         def starts(probe: Probe, *args: Any, **kwargs: Any) -> None:
             start_batch(probe, *args, **kwargs)
             if args[2].batch_index == 0 and eval_frame._stance.stance == "force_eager":
                 self.steps.append(args[2].step)
 
+        def trains(probe: Probe, loss: Tensor) -> None:
+            before_backward(probe, loss)
+            if eval_frame._stance.stance == "force_eager":
+                self.eager.append(probe._at.step)
+
         def notes(run: GuardRun, text: str) -> None:
             self.notes.append(text)
             note(run, text)
 
         Probe.start_evaluation_batch, GuardRun.note = starts, notes  # type: ignore[method-assign]
+        Probe.before_backward = trains  # type: ignore[method-assign]
 
 
 def shown(
@@ -87,6 +103,7 @@ def shown(
     torch._dynamo.reset()
     counters.clear()
     Log.steps.clear()
+    Log.eager.clear()
     Log.notes.clear()
     seed(1)
     module, error = build(), ""
@@ -104,6 +121,7 @@ def shown(
         "random": repr(random_state()),
         "graphs": counters["stats"]["unique_graphs"],
         "steps": list(Log.steps),
+        "eager": list(Log.eager),
         "notes": sorted(set(Log.notes)),
         "error": error,
         "stance": eval_frame._stance.stance,
@@ -126,6 +144,10 @@ if __name__ == "__main__":
             "not rehearsed": shown(Compiled, num_sanity_val_steps=0),
             "broken": shown(lambda: Compiled(breaks=True)),
             "validated": shown(Compiled, validates=True),
+            "eager": shown(in_place, drop_in=NNGuard(compiled="eager", every_n_steps=2)),
+            "eager, whole": shown(whole, drop_in=NNGuard(compiled="eager", every_n_steps=2)),
+            "dead": shown(dead, drop_in=DeadReLU(compiled="eager", every_n_steps=3, thresholds=FEW), **many),
+            "dead, left": shown(dead, drop_in=DeadReLU(every_n_steps=3, thresholds=FEW), **many),
             "modes alone": shown(Compiled, drop_in=TrainEvalMode()),
         }
     print(json.dumps(everything))

@@ -61,6 +61,23 @@ def test_without_an_audit_nothing_runs_without_the_compiler_and_a_note_says_what
     assert "in training, modules in compiled regions" in "".join(shown["part"]["notes"])
 
 
+@pytest.mark.parametrize(("guarded", "bare"), [("eager", "in place"), ("eager, whole", "whole, bare")])
+def test_sampled_steps_run_without_the_compiler_where_that_is_asked_for(shown: Shown, guarded: str, bare: str) -> None:
+    assert {step // 2 for step in shown[guarded]["eager"]} == set(range(10))  # one step of two is sampled
+    assert len(shown[guarded]["eager"]) < 15
+    assert shown[guarded]["graphs"] == shown[bare]["graphs"] == 2  # nothing is compiled again
+    assert shown[guarded]["state"] == shown[bare]["state"]  # this backend computes as eager code does
+    assert shown[guarded]["random"] == shown[bare]["random"]
+    assert any("compiled='eager'" in note and "last digits" in note for note in shown[guarded]["notes"])
+    assert not any("are not seen" in note for note in shown[guarded]["notes"])
+
+
+def test_dead_units_within_compiled_code_are_seen_only_without_the_compiler(shown: Shown) -> None:
+    assert [code for code, *_ in shown["dead"]["findings"]] == ["NNG301"]
+    assert shown["dead, left"]["findings"] == []
+    assert any("are not seen" in note for note in shown["dead, left"]["notes"])
+
+
 def test_the_compiler_is_back_after_an_exception(shown: Shown) -> None:
     assert shown["broken"]["error"] == "theirs"
     assert shown["broken"]["steps"] == [0]

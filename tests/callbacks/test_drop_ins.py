@@ -103,6 +103,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("NNGuard", {"pairs": {"loss": ("train_loss",)}}, ("pairs['loss']", "('train_loss',)", "two")),
     ("NNGuard", {"pairs": {"loss": "train_loss"}}, ("pairs['loss']", "'train_loss'", "two")),
     ("NNGuard", {"modes": {"loss": "lower"}}, ("modes['loss']", "'lower'", "'min'", "'max'")),
+    ("NNGuard", {"compiled": "no"}, ("compiled", "'no'", "'leave'", "'eager'")),
     ("ActivationHistogram", {"max_layers": 1.5}, ("max_layers", "1.5", "0")),
     ("GradientHistogram", {"max_layers": "all"}, ("max_layers", "'all'", "0")),
     ("UpdateRatio", {"snapshot_bytes": -1}, ("snapshot_bytes", "-1", "1")),
