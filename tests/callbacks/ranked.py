@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
+from benchmarks.ranks.intercept import Interceptor
+from benchmarks.ranks.summary import STEP_HOOKS
 from lightning_nnguard import NNGuardWarning
 from lightning_nnguard.observation import DeadUnitsSeen, GradientSeen, HistogramSeen, Seen, UpdateSeen
 from lightning_nnguard.stats.norms import local
@@ -34,6 +37,7 @@ class Rank:
         error: Class of the exception that ended the run; "" when none did.
         reduces: Steps -> calls of `all_reduce` while their batch ran.
         gathers: Steps -> calls of `all_gather_object` likewise.
+        own: Kind, hook and step of each collective that the guard itself has called, of all kinds, in order.
         sampled: Steps that were sampled.
         weights: Sum of all weights at the end; of this rank's shards, where they are sharded.
         digest: Digest of the bytes of all weights and buffers at the end.
@@ -45,6 +49,7 @@ class Rank:
     error: str
     reduces: dict[str, int]
     gathers: dict[str, int]
+    own: list[tuple[str, str, int]]
     sampled: list[int]
     weights: float
     digest: str
@@ -53,6 +58,10 @@ class Rank:
 
     def names(self) -> list[str]:
         return [finding["name"] for finding in self.findings]
+
+    def in_steps(self) -> dict[tuple[int, str], int]:
+        """Return how many collectives of each kind the guard has called in each step, reading it at the next one included."""
+        return Counter((step, kind) for kind, hook, step in self.own if hook in STEP_HOOKS)
 
 
 class Report(pl.Callback):
@@ -63,8 +72,10 @@ class Report(pl.Callback):
         self.counts: dict[str, dict[int, int]] = {"all_reduce": {}, "all_gather_object": {}}
         self.step, self.sampled = -1, []  # type: ignore[var-annotated]
         self.measured: dict[str, list[float]] = {}
+        self.interceptor = Interceptor()
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self.interceptor.start()
         for name in self.counts:
             setattr(dist, name, self._counted(name, getattr(dist, name)))
 
@@ -90,7 +101,7 @@ class Report(pl.Callback):
         return counted
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self.step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        self.step = self.interceptor.step = trainer.fit_loop.epoch_loop._batches_that_stepped
         run = self.guard._run if self.guard is not None else None
         if run is not None and run.probe._is_sampling:
             self.sampled.append(self.step)
@@ -111,6 +122,7 @@ class Report(pl.Callback):
             "error": self.error,
             "reduces": {step: count for step, count in self.counts["all_reduce"].items() if step >= 0},
             "gathers": {step: count for step, count in self.counts["all_gather_object"].items() if step >= 0},
+            "own": [(call.kind, call.hook, call.step) for call in self.interceptor.calls if call.hook],
             "sampled": self.sampled,
             "weights": float(sum(local(each).double().sum() for each in module.parameters())),
             "digest": digest_of(module),

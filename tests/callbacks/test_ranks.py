@@ -71,6 +71,8 @@ def test_a_healthy_run_has_no_findings_and_few_collectives(tmp_path: Path) -> No
         # Ranks talk in words only when places, modes, labels or inputs are new, and once after each validation.
         assert set(rank.gathers) <= set(map(str, sampled))
         assert sum(rank.gathers.values()) <= 14
+        words = {(int(step), "all_gather_object"): num for step, num in rank.gathers.items()}
+        assert rank.in_steps() == {(step, "all_reduce"): 2 for step in sampled} | words
     assert "note:" not in ranks[0].told
 
 

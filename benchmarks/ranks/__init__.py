@@ -1,0 +1,1 @@
+"""What the guard sends between ranks: counted and timed on a few processes, modelled for many."""
