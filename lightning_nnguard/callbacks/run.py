@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_nnguard.callbacks.agreement import MetricAgreement, rank_facts
+from lightning_nnguard.callbacks.engines import hidden_kinds
 from lightning_nnguard.callbacks.fault import TrainingFault
 from lightning_nnguard.callbacks.gaps import GapWatch, logged_numbers
 from lightning_nnguard.callbacks.loaders import loading_of
@@ -83,7 +84,10 @@ class GuardRun:
             rules, panels, sinks, policy.severity_of, draw_health=options.draw_health and is_fit, strict=options.strict
         )
         self._num_rules = len(rules)
-        wanted = self.monitor.wanted
+        hidden, note = hidden_kinds(trainer)
+        wanted = self._wanted = self.monitor.wanted - hidden
+        if note:
+            self.note(note)
         self._wants_pictures = PictureSeen in wanted
         self._loads = loads
         self._inventory = Inventory(module, lambda: trainer.optimizers, wanted, ranks=self._ranks) if wanted & INVENTORY else None
@@ -106,7 +110,7 @@ class GuardRun:
         return Probe(
             self._module,
             ProbeSettings(
-                wanted=self.monitor.wanted,
+                wanted=self._wanted,
                 every_n_steps=options.policy.every_n_steps,
                 budget=options.policy.budget,
                 sync=options.sync,

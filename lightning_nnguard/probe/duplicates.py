@@ -113,7 +113,7 @@ def _unit_dims(model: nn.Module, parameters: Parameters) -> Iterator[tuple[int, 
             layers[id(module._parameters.get("weight"))] = module
     for index, info in enumerate(parameters.infos):
         layer, weight = layers.get(id(info.tensor)), info.tensor
-        if layer is None or info.kind != "weight" or hasattr(weight, "to_local") or weight.dtype.itemsize < 2 or weight.dim() < 2:
+        if layer is None or info.kind != "weight" or info.is_sharded or weight.dtype.itemsize < 2 or weight.dim() < 2:
             continue
         dim, groups = int(isinstance(layer, _ConvTransposeNd)), getattr(layer, "groups", 1)
         if groups > 1 and (weight.shape[1 - dim] == 1 or dim):

@@ -174,7 +174,7 @@ class GradientCollector:
 
     def _gradient(self, index: int, norm: float, at: At, live: Collection[str]) -> GradientSeen:
         info = self._parameters.infos[index]
-        rms = norm / math.sqrt(info.tensor.numel())
+        rms = norm / math.sqrt(info.shape.numel())
         self.norms[info.name] = norm
         self._windows[index].add(at.step, rms)
         if norm > 0:
@@ -186,7 +186,7 @@ class GradientCollector:
             run = self._zero_runs.setdefault(index, _ZeroRun(first_step=at.step, first_epoch=at.epoch))
             run.num_samples += 1
         return GradientSeen(
-            where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_dims=info.tensor.dim(), norm=norm, rms=rms,
+            where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_dims=len(info.shape), norm=norm, rms=rms,
             zero_span=at.step - run.first_step if run else 0,
             num_zero_samples=run.num_samples if run else 0,
             zero_epochs=max(at.epoch - run.first_epoch - 1, 0) if run else 0,

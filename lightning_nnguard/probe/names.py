@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import UninitializedParameter
 
 from lightning_nnguard.observation import ParameterKind
+from lightning_nnguard.probe.flat_shards import flat_shards
 
 _WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
 
@@ -38,7 +40,9 @@ class ParameterInfo:
     Attributes:
         name: Clean name.
         kind: What it is for.
-        tensor: The parameter itself.
+        tensor: The parameter itself, or what this rank holds of it.
+        shape: Shape of the whole parameter.
+        num_shards: Ranks that hold a flat part of it each (FSDP1); 0 where the tensor itself says how it is distributed.
         twins: Name that it shares with the same parameter of the other modules in a list (`nn.ModuleList`, `nn.ModuleDict`),
             such as "experts.*.weight"; "" when it is in none.
         is_installed: Whether the forward that uses it is an installed package's: the innermost module around it that is not torch's
@@ -48,8 +52,15 @@ class ParameterInfo:
     name: str
     kind: ParameterKind
     tensor: Tensor
+    shape: torch.Size
+    num_shards: int = 0
     twins: str = ""
     is_installed: bool = False
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether this rank may hold a part of it only."""
+        return self.num_shards > 0 or hasattr(self.tensor, "placements")
 
 
 def parameters_of(model: nn.Module) -> Iterator[ParameterInfo]:
@@ -64,16 +75,20 @@ def parameters_of(model: nn.Module) -> Iterator[ParameterInfo]:
             elif name.endswith("bias") or "bias_" in name:
                 kinds.setdefault(id(parameter), "bias")
     installed = {name: _is_installed(module) for name, module in model.named_modules()}
+    flat = flat_shards(model)
     lists = {f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList | nn.ModuleDict)}
     for name, parameter in model.named_parameters():
         if isinstance(parameter, UninitializedParameter) or not parameter.dtype.is_floating_point or parameter.is_meta:
             continue
-        if parameter.numel():
+        if parameter.numel() or id(parameter) in flat:  # a part may be empty, on some ranks
             kind = kinds.get(id(parameter), "weight")
+            shape, num_shards = flat.get(id(parameter), (parameter.shape, 0))
             yield ParameterInfo(
                 name=clean_name(name),
                 kind=kind,
                 tensor=parameter,
+                shape=shape,
+                num_shards=num_shards,
                 twins=_twins(name, lists),
                 is_installed=_innermost(name, installed),
             )

@@ -26,10 +26,10 @@ class Parameters:
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
         self.infos: list[ParameterInfo] = list(parameters_of(model))
         self.index = {id(info.tensor): i for i, info in enumerate(self.infos)}
-        self.device = self.infos[0].tensor.device if self.infos else torch.device("cpu")
-        weights = [replication_weight(info.tensor, ranks.world_size) for info in self.infos]
+        self.device = next((each.device for each in model.parameters()), torch.device("cpu"))
+        weights = [replication_weight(info.tensor, ranks.world_size, info.num_shards) for info in self.infos]
         self.weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
-        self.is_matrix = [info.kind == "weight" and info.tensor.dim() >= 2 for info in self.infos]
+        self.is_matrix = [info.kind == "weight" and len(info.shape) >= 2 for info in self.infos]
 
         self._places: dict[tuple[int, ...], Tensor | slice] = {}
 

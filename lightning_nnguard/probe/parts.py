@@ -52,6 +52,10 @@ from lightning_nnguard.probe.updates import UpdateCollector
 _ACTIVATIONS = {o.ActivationSeen, o.ActivationProfileSeen, o.InitialProfileSeen, o.DeadUnitsSeen}
 _UPDATES = {o.UpdateSeen, o.UpdateProfileSeen, *NEED_UPDATES}
 _GRADIENTS = {o.GradientSeen, o.GradientProfileSeen, o.GradientNormSeen, *_UPDATES, *NEED_GRADIENTS}
+#: What is told of gradients, of steps, and of the values of parameters.
+OF_PARAMETERS: frozenset[type[o.Seen]] = frozenset(
+    {*_GRADIENTS, *STEP_KINDS, *OPTIMIZATION_KINDS, o.ParameterSeen, o.OptimizerSeen, o.ModelSeen, o.ResetSeen, o.ReplicaSeen}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,7 +130,7 @@ class Probe:
         if self._has_begun:
             return True
         before, now = self._parameters.infos, list(parameters_of(self._model))
-        if any(hasattr(info.tensor, "placements") for info in before):
+        if any(info.is_sharded for info in before):
             # Sharding puts whole parameters in their place for as long as it needs them, and takes their storage away again.
             return [info.name for info in before] == [info.name for info in now]
         return [id(info.tensor) for info in before] == [id(info.tensor) for info in now]

@@ -110,7 +110,7 @@ def _unit_dims(model: nn.Module, parameters: Parameters) -> Iterator[tuple[int, 
                 dims[id(parameter)] = int(isinstance(module, _ConvTransposeNd))
     for index, info in enumerate(parameters.infos):
         dim = dims.get(id(info.tensor))
-        if dim is None or not parameters.is_matrix[index] or hasattr(info.tensor, "to_local") or info.tensor.dtype.itemsize < 2:
+        if dim is None or not parameters.is_matrix[index] or info.is_sharded or info.tensor.dtype.itemsize < 2:
             continue
         if info.tensor.shape[dim] > 1:
             yield index, dim

@@ -51,7 +51,7 @@ class UpdateCollector:
 
     def __init__(self, parameters: Parameters, *, max_bytes: int | None, has_scaler: bool, gradients: GradientCollector) -> None:
         self._parameters = parameters
-        sizes = [info.tensor.numel() * info.tensor.element_size() for info in parameters.infos]
+        sizes = [info.shape.numel() // max(info.num_shards, 1) * info.tensor.element_size() for info in parameters.infos]
         budget = max(SNAPSHOT_BYTES, int(SNAPSHOT_SHARE * sum(sizes))) if max_bytes is None else max_bytes
         self._turns = turns(sizes, budget)
         self._turn = 0
@@ -161,7 +161,7 @@ class UpdateCollector:
             self._still.pop(index, None)
         still = self._still.get(index)
         return UpdateSeen(
-            where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_dims=info.tensor.dim(), update_norm=update,
+            where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_dims=len(info.shape), update_norm=update,
             weight_norm=weight, ratio=ratio, ratio_median=window.median, span=window.span, num_samples=len(window),
             zero_initialised=self._zero_at_start[index], in_optimizer=held, learning_rate=rate, gradient_norm=gradient,
             num_unchanged=still.num_samples if still else 0,

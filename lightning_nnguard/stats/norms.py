@@ -17,13 +17,18 @@ def local(tensor: Tensor) -> Tensor:
     return to_local() if to_local is not None else tensor
 
 
-def replication_weight(parameter: Tensor, world_size: int) -> float:
+def replication_weight(parameter: Tensor, world_size: int, num_shards: int = 0) -> float:
     """Return 1 / (number of ranks that hold the same elements), the weight of a local sum in a sum over all ranks.
 
     Placements are asked whether they replicate, never whether they shard: FSDP2 with tensor parallelism yields a strided shard
     that is not an instance of `Shard`.
+
+    Args:
+        parameter: any shape, what this rank holds.
+        world_size: Number of ranks.
+        num_shards: Ranks that hold different parts, where the tensor does not say so itself (FSDP1); 0 where it does.
     """
-    replicas = world_size
+    replicas = world_size // max(num_shards, 1)
     placements = getattr(parameter, "placements", None)
     if placements is not None:
         mesh = parameter.device_mesh  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -79,6 +79,23 @@ class TensorParallel(Sharded):
                 self.shard(self.device_mesh["data_parallel"])
 
 
+class FlatSharded(Plain):
+    """The same under FSDP1, one unit for each layer and one for the rest; some parts of parameters are empty."""
+
+    def configure_model(self) -> None:
+        if not any(isinstance(each, FullyShardedDataParallel) for each in self.modules()):
+            cpu = torch.device("cpu")
+            for i in (0, 2):
+                self.net[i] = FullyShardedDataParallel(self.net[i], device_id=cpu, use_orig_params=True)
+            self.net = FullyShardedDataParallel(self.net, device_id=cpu, use_orig_params=True)  # type: ignore[assignment]
+
+
+class Unwrapped(DDPStrategy):
+    """Processes that each hold the module as it is: Lightning's own strategy for FSDP1 wants an accelerator."""
+
+    def configure_ddp(self) -> None: ...
+
+
 class Static(Plain):
     """The same with parameters that no step uses, the same ones each time."""
 
@@ -98,6 +115,7 @@ STRATEGIES: dict[str, tuple[int, int, Callable[[], Any], Callable[[], Any]]] = {
     "ddp, static_graph": (2, 2, Static, lambda: DDPStrategy(static_graph=True)),
     "ddp, gradient_as_bucket_view": (2, 2, Plain, lambda: DDPStrategy(gradient_as_bucket_view=True)),
     "FSDP2": (2, 2, Sharded, _model_parallel(2, 1)),
+    "FSDP1": (2, 2, FlatSharded, Unwrapped),
     "tensor parallel": (2, 1, TensorParallel, _model_parallel(1, 2)),
     "FSDP2 + tensor parallel": (4, 2, TensorParallel, _model_parallel(2, 2)),
     "HSDP": (4, 4, Hybrid, _model_parallel(4, 1)),

@@ -66,4 +66,4 @@ def _part(tensor: Tensor) -> Tensor:
 def _is_comparable(info: ParameterInfo) -> bool:
     """Return whether all ranks hold the parameter as a whole."""
     each = info.tensor
-    return not hasattr(each, "placements") and each.layout is torch.strided and each.is_floating_point() and each.numel() > 0
+    return not info.is_sharded and each.layout is torch.strided and each.is_floating_point() and each.numel() > 0

@@ -58,7 +58,7 @@ class AdaptiveStepCollector(HostCollector):
             gradient = self._sources.gradients.norms.get(info.name)
             if not update or not gradient:  # skipped, or a part of the model that this batch did not use
                 continue
-            root = math.sqrt(info.tensor.numel())
+            root = math.sqrt(info.shape.numel())
             window = self._windows.setdefault(i, StepWindow())
             window.add(at.step, update / root / rate)
             rows.append((kind, info.name, eps, window.median, gradient / root, window.span, len(window)))
