@@ -175,7 +175,7 @@ def test_ranks_that_are_out_of_step_are_no_figures() -> None:
 def test_tables_have_as_many_cells_in_each_row() -> None:
     figures = summarise([ran(*OTHERS)], [ran(*OTHERS, *HEALTHY)])
     many = [Modelled(num_ranks=8, ring=0.002, tree=0.001, words=0.1, validation=0.2, validation_bytes=2048)]
-    rows = modelled_rows(many, step_seconds=0.2, every_n_steps=50, num_digests=128)
+    rows = modelled_rows(many, step_seconds=0.2, every_n_steps=50, num_digests=1024)
     assert rows[1] == ["8 ranks", "2.00 ms", "0.0200 %", "1.00 ms", "0.0100 %", "100 ms", "200 ms", "2.0 KiB", "10.0 KiB"]
     for table in (rows, measured_rows([figures, figures]), word_rows(figures)):
         assert len({len(row) for row in table}) == 1

@@ -22,6 +22,7 @@ from benchmarks.ranks.report import Rows, fill, measured_rows, modelled_rows, wo
 from benchmarks.ranks.summary import Figures, summarise
 from benchmarks.ranks.worker import BATCH, Job
 from benchmarks.report import markdown
+from lightning_nnguard.probe.samples.kept import MAX_KEPT
 
 #: Numbers of ranks of the model.
 MANY = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -63,7 +64,7 @@ def _options() -> argparse.Namespace:
     model.add_argument("--bandwidth-gb", type=float, default=5.0, help="gigabytes per second of one rank (1 / beta)")
     model.add_argument("--step-ms", type=float, default=200.0, help="milliseconds of a training step")
     model.add_argument("--model-every", type=int, default=50, metavar="N", help="one of so many steps is sampled in the model")
-    model.add_argument("--digests", type=int, default=65536, metavar="N", help="digests of samples that a rank sends at most")
+    model.add_argument("--digests", type=int, default=MAX_KEPT, metavar="N", help="digests of samples that all ranks send at most")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures to this file")
     parser.add_argument("--markdown", action="store_true", help="print the tables in Markdown")
     parser.add_argument("--into", type=Path, metavar="PAGE", help="write them in Markdown between the markers of this page, too")

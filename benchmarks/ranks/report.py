@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.ranks.cost import ALGORITHMS, DIGEST_BYTES, Modelled
 from benchmarks.ranks.summary import GATHER, Figures
 from benchmarks.spread import Spread
+from lightning_nnguard.probe.samples.kept import MIN_KEPT
 
 Rows = list[list[str]]
 _BEGIN, _END = "<!-- ranks: written by the command above -->", "<!-- end of ranks -->"
@@ -58,7 +59,7 @@ def modelled_rows(results: Sequence[Modelled], *, step_seconds: float, every_n_s
         results: The model for each number of ranks.
         step_seconds: Time of a training step.
         every_n_steps: One of so many is sampled.
-        num_digests: Digests of samples that a rank sends at the end of a validation, at most.
+        num_digests: Digests of samples that all ranks together send at the end of a validation, at most.
     """
     share = f"of the run ({1000 * step_seconds:g} ms a step, every {every_n_steps})"
     words, validation = "words in a step, at most", "words of a validation"
@@ -66,7 +67,7 @@ def modelled_rows(results: Sequence[Modelled], *, step_seconds: float, every_n_s
     for each in results:
         shares = [each.share(algorithm, step_seconds=step_seconds, every_n_steps=every_n_steps) for algorithm in ALGORITHMS]
         ring, tree = (f"{100 * found:.4f} %" for found in shares)
-        held = each.validation_bytes, each.validation_bytes + each.num_ranks * DIGEST_BYTES * num_digests
+        held = each.validation_bytes, each.validation_bytes + DIGEST_BYTES * max(num_digests, MIN_KEPT * each.num_ranks)
         times = [_ms(each.ring), ring, _ms(each.tree), tree, _ms(each.words), _ms(each.validation)]
         rows.append([f"{each.num_ranks} ranks", *times, *map(size, held)])
     return rows

@@ -20,6 +20,8 @@ from lightning_nnguard.probe.ranks import Ranks
 Kind = Literal["dropout", "batchnorm"]
 #: Calls of one place in one batch of evaluation from which on the batch is run again and again on purpose.
 _MANY_CALLS = 10
+#: Training calls that all ranks remember; with more, those of old are forgotten.
+_MAX_KNOWN = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,10 @@ class _Call:
     @property
     def place(self) -> tuple[str, Kind, str | None]:
         return self.where, self.kind, self.source
+
+
+#: A call, and the first of the ranks that made it; None when all did.
+_Merged = tuple[_Call, int | None]
 
 
 class ModeCollector:
@@ -59,8 +65,8 @@ class ModeCollector:
         self._calls: dict[_Call, int] = {}
         self._counts = Counter[_Call]()
         self._with_statistics = _with_statistics(norms)
-        self._told: frozenset[_Call] = frozenset()
-        self._merged: list[tuple[_Call, int | None]] = []
+        self._latest: list[_Call] = []
+        self._known: list[_Merged] = []  # training calls, in one order on all ranks
         self.stage: Stage = "train"
         self.dropout_in_training = False
 
@@ -176,48 +182,54 @@ class ModeCollector:
         try:
             calls = self._take()
         finally:  # the other ranks wait for this one's calls, whatever went wrong with them
-            self._merge(calls)
-        return self._seen(at)
+            merged = self._merge(calls)
+        return self._seen(merged, at)
 
-    def _merge(self, calls: Sequence[_Call]) -> None:
-        self._told = frozenset(calls)
-        by_rank = self._ranks.gather(list(calls))
+    def _merge(self, calls: Sequence[_Call]) -> list[_Merged]:
+        by_rank = self._ranks.gather(calls)
         ranks_of: dict[_Call, list[int]] = {}
         for rank, theirs in enumerate(by_rank):
             for call in theirs:
                 ranks_of.setdefault(call, []).append(rank)
-        self._merged = [(call, None if len(ranks) == len(by_rank) else ranks[0]) for call, ranks in ranks_of.items()]
-        if self.stage == "train" and any(call.kind == "dropout" and call.training for call, _ in self._merged):
+        merged = [(call, None if len(ranks) == len(by_rank) else ranks[0]) for call, ranks in ranks_of.items()]
+        if self.stage == "train" and any(call.kind == "dropout" and call.training for call, _ in merged):
             self.dropout_in_training = True
+        return merged
 
-    def _seen(self, at: At) -> Sequence[ModeSeen]:
+    def _seen(self, merged: Sequence[_Merged], at: At) -> Sequence[ModeSeen]:
         return [
             ModeSeen(
                 where=call.where, step=at.step, epoch=at.epoch, rank=rank, stage=self.stage, kind=call.kind,
                 training=call.training, rate=call.rate, tracks_statistics=call.tracks_statistics, frozen=call.frozen,
                 source=call.source, is_meant=call.is_meant,
             )
-            for call, rank in self._merged
+            for call, rank in merged
         ]  # fmt: skip
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Lengths of what `pack` returns."""
-        return 0, 1
+        return 0, 1 + len(self._known)
 
     def pack(self) -> tuple[Tensor, Tensor]:
-        """Return whether this rank's calls have changed since all ranks were last told; see `Collector`."""
+        """Return whether this rank has made a training call that nobody knows yet, and which of the known ones it has made."""
         self._latest = self._take()
-        changed = frozenset(self._latest) != self._told
-        return torch.zeros(0, dtype=torch.float32, device=self._device), torch.full(
-            (1,), float(changed), dtype=torch.float32, device=self._device
+        calls = set(self._latest)
+        is_new = not calls.issubset(call for call, _ in self._known)
+        flags = [is_new, *(call in calls for call, _ in self._known)]
+        return torch.zeros(0, dtype=torch.float32, device=self._device), torch.tensor(
+            flags, dtype=torch.float32, device=self._device
         )
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
-        """Return how all ranks ran in the sampled step; they talk only when something has changed."""
-        if maxima[0] > 0:
-            self._merge(self._latest)
-        return self._seen(at)
+        """Return how all ranks ran in the sampled step; they talk only when there is a call that they do not know."""
+        if maxima[0] == 0:
+            return self._seen([known for known, flag in zip(self._known, maxima[1:], strict=True) if flag > 0], at)
+        merged = self._merge(self._latest)
+        new = {call for call, _ in merged}
+        old = [known for known in self._known if known[0] not in new]
+        self._known = [*(old if len(old) + len(merged) <= _MAX_KNOWN else ()), *merged]
+        return self._seen(merged, at)
 
 
 def _with_statistics(norms: Iterable[nn.modules.batchnorm._NormBase]) -> set[int]:

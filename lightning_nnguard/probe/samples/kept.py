@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 Digests = NDArray[np.int64]
 
-#: Different digests that a set keeps at most.
+#: Different digests that the sets of all ranks keep at most together, as long as each keeps no fewer than the second number.
 MAX_KEPT = 65_536
+MIN_KEPT = 64
 
 
 class Thinned(NamedTuple):
@@ -33,6 +34,11 @@ class Thinned(NamedTuple):
 
 
 _NONE = np.zeros(0, dtype=np.int64)
+
+
+def share_of(world_size: int) -> int:
+    """Return how many digests the set of one rank keeps at most: at the end of a validation every rank receives those of all."""
+    return max(MAX_KEPT // world_size, MIN_KEPT)
 
 
 class Kept:

@@ -13,7 +13,7 @@ from lightning_nnguard.observation import OverlapSeen, Seen, ValidationChangeSee
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.samples.continuity import is_marked
 from lightning_nnguard.probe.samples.digests import BatchDigests
-from lightning_nnguard.probe.samples.kept import Kept, Thinned, at_level, num_repeated, united
+from lightning_nnguard.probe.samples.kept import MAX_KEPT, Kept, Thinned, at_level, num_repeated, united
 from lightning_nnguard.probe.samples.loading import Loading
 
 #: Batches of a loader that are digested in one validation.
@@ -59,10 +59,14 @@ class Part(NamedTuple):
 
 
 class Validations:
-    """Takes batches of validation, and remembers the newest digested one of each loader."""
+    """Takes batches of validation, and remembers the newest digested one of each loader.
 
-    def __init__(self) -> None:
-        self._num = 0
+    Args:
+        max_kept: Different samples that are kept of each loader at most.
+    """
+
+    def __init__(self, max_kept: int = MAX_KEPT) -> None:
+        self._num, self._max_kept = 0, max_kept
         self._waiting: dict[int, list[BatchDigests]] = {}
         self._passes: dict[int, Pass] = {}
 
@@ -83,7 +87,7 @@ class Validations:
         ended: dict[int, tuple[Pass, Pass | None]] = {}
         waiting, self._waiting = self._waiting, {}
         for loader, batches in waiting.items():
-            kept = Kept()
+            kept = Kept(self._max_kept)
             digests: list[Tensor] = [each.digests[1:] for each in batches]
             kept.add(torch.cat(digests).cpu().numpy())
             known = [each.is_continuous for each in batches if each.is_continuous is not None]

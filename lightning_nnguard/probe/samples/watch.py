@@ -25,7 +25,7 @@ from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.probe.rare import RareCollector
 from lightning_nnguard.probe.samples.digests import BatchDigests, digest_batch
-from lightning_nnguard.probe.samples.kept import Digests, Kept
+from lightning_nnguard.probe.samples.kept import Digests, Kept, share_of
 from lightning_nnguard.probe.samples.loading import Loading
 from lightning_nnguard.probe.samples.training import ORDERED, ORDERED_EPOCHS, EpochOrders, ReadBatch, Repeats, Workers
 from lightning_nnguard.probe.samples.validation import Part, Validations, change, changes_seen, overlaps_seen
@@ -62,10 +62,10 @@ class SampleWatch(RareCollector):
         self._waiting: list[_Waiting] = []
         self._sent: tuple[list[_Waiting], Tensor, Tensor] | None = None
         self._repeats, self._orders, self._workers = Repeats(), EpochOrders(), Workers()
-        self._kept = Kept()
+        self._kept = Kept(share_of(ranks.world_size))
         self._is_complete = False
         self._compared = 0
-        self._validations = Validations()
+        self._validations = Validations(share_of(ranks.world_size))
         self._untold: list[Seen] = []
         self._has_told_overlaps = False
         self._sample: int | None = None

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_nnguard.probe.samples.kept import Kept, at_level, bits_of, copies, num_repeated, united
+from lightning_nnguard.probe.samples.kept import MAX_KEPT, MIN_KEPT, Kept, at_level, bits_of, copies, num_repeated, share_of, united
 
 RANDOM = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 20_000)
 
@@ -71,3 +71,8 @@ def test_a_union_is_what_one_set_would_have_kept(parts: list[list[int]]) -> None
 )
 def test_bits(digests: list[int], bits: float) -> None:
     assert bits_of(np.array(digests, dtype=np.int64)) == pytest.approx(bits)
+
+
+def test_all_ranks_together_keep_as_many_as_one_alone():
+    assert [share_of(num) * num for num in (1, 2, 8, 1024)] == [MAX_KEPT] * 4
+    assert share_of(4096) == MIN_KEPT
