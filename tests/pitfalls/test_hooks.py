@@ -49,36 +49,37 @@ def test_outputs_and_gradients_are_seen_behind_in_place_rectifiers(seen: list[Se
 
 
 class Penalised(Classifier):
-    """A penalty of the gradient, whose graph leads through itself."""
+    """A penalty of the gradient, whose graph leads through itself. Counts how many losses and gradients are alive at the end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(inplace=True), nn.Linear(16, 3))  # type: ignore[assignment]
-        self.graphs: list[weakref.ref[Tensor]] = []
+        self.made: list[weakref.ref[Tensor]] = []
+        self.num_alive = -1
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         x = batch[0].requires_grad_()
         loss = F.cross_entropy(self(x), batch[1])
         (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
-        self.graphs.append(weakref.ref(gradient))
+        self.made += [weakref.ref(gradient), weakref.ref(loss)]
         return loss + gradient.square().sum()
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        self.made.append(weakref.ref(loss))
+        super().backward(loss, *args, **kwargs)
+
+    def on_train_end(self) -> None:
+        gc.collect()
+        self.num_alive = sum(each() is not None for each in self.made)
 
 
 @pytest.mark.pitfall(5)
 def test_a_gradient_of_the_gradient_is_not_kept_alive() -> None:
-    alive: list[int] = []
-
-    class Counts(Penalised):
-        def on_train_batch_end(self, *args: Any) -> None:
-            if len(self.graphs) == 8:
-                gc.collect()
-                alive.append(sum(each() is not None for each in self.graphs))
-
-    guard = NNGuard(every_n_steps=1)
-    fit(Counts(), guard, max_epochs=1)
+    module, guard = Penalised(), NNGuard(every_n_steps=1)
+    fit(module, guard, max_epochs=1)
     assert guard._error == ""
-    (num,) = alive
-    assert num <= 1
+    assert len(module.made) == 24
+    assert module.num_alive == 0
 
 
 class Attends(Classifier):
