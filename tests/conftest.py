@@ -17,7 +17,7 @@ torch.set_num_threads(1)  # the programs are tiny: threads cost more than they g
 @pytest.fixture(autouse=True)
 def _clean_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Trainers write where they stand; and a mode that one test leaves behind must not reach the next."""
-    if "callbacks" in request.path.parts or "probe" in request.path.parts:
+    if {"callbacks", "probe", "pitfalls"} & set(request.path.parts):
         monkeypatch.chdir(tmp_path)
         torch.manual_seed(0)
     yield

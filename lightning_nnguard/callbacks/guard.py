@@ -108,6 +108,8 @@ class Guard(CallbackBase):
         self._safely(GuardRun.finish)
         self._run = None
         self._stop_listening()
+        for name in ("log", "log_dict"):  # the module's own, from Lightning: whoever keeps the guard would keep the model
+            self.__dict__.pop(name, None)
 
     def _stop_listening(self) -> None:
         if self._loads is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -91,5 +92,9 @@ def revision() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=_GIT_SECONDS)
+    # By its path: looking for it, `subprocess` enters `warnings.catch_warnings`, and all warnings of the user's would come again.
+    git = shutil.which("git")
+    if git is None:
+        raise FileNotFoundError("git")
+    done = subprocess.run([git, *arguments], capture_output=True, text=True, check=True, timeout=_GIT_SECONDS)
     return done.stdout.strip()

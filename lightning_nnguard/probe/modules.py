@@ -99,7 +99,7 @@ def first_tensor(output: object) -> Tensor | None:
     """Return the first real, dense, non-empty floating-point tensor of a module's output of any type, or None."""
     leaves = [output] if isinstance(output, Tensor) else tree_leaves(output)
     if not isinstance(output, Tensor) and is_dataclass(output) and not isinstance(output, type) and len(leaves) == 1:
-        leaves = [getattr(output, field.name) for field in fields(output)]
+        leaves = tree_leaves([getattr(output, field.name) for field in fields(output)])
     for leaf in leaves:
         if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.numel() and leaf.layout is torch.strided:
             if leaf.is_meta or leaf.is_nested or leaf.is_quantized or leaf.dtype.itemsize < 2:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 #: Columns of a row of sums: elements, sum, sum of squares, exact zeros, elements near the bounds.
 WIDTH = 5
+#: Larger elements count as this much: the squares of 2048 of them still add up in float32, over a hundred thousand ranks.
+LARGEST = 1e15
 
 
 def moment_sums(samples: Tensor, counts: Tensor, low_bound: Tensor | None = None, high_bound: Tensor | None = None) -> Tensor:
@@ -23,6 +25,7 @@ def moment_sums(samples: Tensor, counts: Tensor, low_bound: Tensor | None = None
 
     Returns:
         shape (layers, WIDTH), float32: elements, sum, sum of squares, zeros, saturated. Rows add up over steps and ranks.
+        Elements beyond `LARGEST` enter the sums as that.
     """
     zeros = counts - samples.bool().sum(1)  # padding is 0, too
     if low_bound is None or high_bound is None:
@@ -32,8 +35,9 @@ def moment_sums(samples: Tensor, counts: Tensor, low_bound: Tensor | None = None
         padding = samples.shape[1] - counts
         outside = ((samples < low_bound[:, None]) | (samples > high_bound[:, None])).sum(1)
         outside = outside - padding * ((low_bound > 0) | (high_bound < 0))
-    squares = torch.linalg.vecdot(samples, samples)
-    return torch.stack([counts, samples.sum(1), squares, zeros, outside], dim=1)
+    bounded = samples.clamp(-LARGEST, LARGEST)  # finite numbers have finite moments; NaN stays NaN
+    squares = torch.linalg.vecdot(bounded, bounded)
+    return torch.stack([counts, bounded.sum(1), squares, zeros, outside], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)

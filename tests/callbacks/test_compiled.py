@@ -21,6 +21,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     return content
 
 
+@pytest.mark.pitfall(2)
 @pytest.mark.parametrize("program", ["part", "whole", "in place", "noisy", "broken", "validated"])
 def test_a_fault_within_compiled_code_is_named_from_the_first_batch_of_validation(shown: Shown, program: str) -> None:
     code, step, message = shown[program]["findings"][0]
@@ -28,6 +29,8 @@ def test_a_fault_within_compiled_code_is_named_from_the_first_batch_of_validatio
     assert re.search(r"made by \w+\.py:\d+, `self(.net\(x\)|\(batch\[0\]\).softmax\(1\))`", message), message
 
 
+@pytest.mark.pitfall(1)
+@pytest.mark.pitfall(3)
 @pytest.mark.parametrize(("guarded", "bare"), [("part", "bare"), ("whole", "whole, bare")])
 def test_weights_random_state_and_graphs_are_those_of_a_run_without_guard(shown: Shown, guarded: str, bare: str) -> None:
     assert shown[bare]["findings"] == []

@@ -122,6 +122,7 @@ def test_bad_arguments_are_named_with_their_value_and_the_valid_ones(name: str, 
         assert word in str(caught.value)
 
 
+@pytest.mark.pitfall(22)
 @pytest.mark.parametrize("name", DROP_INS)
 def test_pickle_before_and_after_a_fit(name: str) -> None:
     guard = pickle.loads(pickle.dumps(drop_in(name)))
@@ -130,6 +131,7 @@ def test_pickle_before_and_after_a_fit(name: str) -> None:
     assert again.findings == guard.findings
 
 
+@pytest.mark.pitfall(22)
 def test_pickle_and_deepcopy_of_module_and_trainer_in_the_middle_of_a_sampled_step() -> None:
     class Copies(Classifier):
         copies: list[Any]
@@ -147,6 +149,7 @@ def test_pickle_and_deepcopy_of_module_and_trainer_in_the_middle_of_a_sampled_st
     copy.deepcopy(guard)
 
 
+@pytest.mark.pitfall(29)
 def test_findings_of_a_deep_copy_are_reachable_from_the_original() -> None:
     original = UpdateRatio(every_n_steps=1)
     module = Flips()
@@ -179,6 +182,7 @@ class OldClassifier(pytorch_lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.05)
 
 
+@pytest.mark.pitfall(30)
 @pytest.mark.parametrize("bare", [False, True])
 @pytest.mark.parametrize("name", DROP_INS)
 @pytest.mark.parametrize("namespace", [pl, pytorch_lightning])
@@ -533,6 +537,8 @@ class Odd(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.01)
 
 
+@pytest.mark.pitfall(17)
+@pytest.mark.pitfall(28)
 @pytest.mark.parametrize("build", [NoParameters, NoBackward, OneParameter, Odd])
 def test_odd_modules(build: Any, notes: list[str]) -> None:
     guards = all_drop_ins()
@@ -580,6 +586,7 @@ BATCHES: dict[str, Any] = {
 }
 
 
+@pytest.mark.pitfall(21)
 @pytest.mark.parametrize("case", BATCHES)
 def test_batches_of_any_type(case: str, notes: list[str]) -> None:
     make = BATCHES[case]

@@ -174,6 +174,7 @@ def same(ours: object, theirs: object) -> bool:
     return ours == theirs
 
 
+@pytest.mark.pitfall(26)
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("name", DROP_INS)
 def test_training_is_bit_identical(name: str, program: str) -> None:
@@ -279,6 +280,7 @@ def leaves_nothing(module: pl.LightningModule, made: pl.Trainer) -> None:
     assert _get_current_function_mode_stack() == []
 
 
+@pytest.mark.pitfall(22)
 @pytest.mark.parametrize("where", ["training_step", "validation_step", "on_before_optimizer_step"])
 @pytest.mark.parametrize("name", DROP_INS)
 def test_nothing_stays_behind_after_an_exception(name: str, where: str) -> None:
@@ -375,6 +377,7 @@ def test_a_default_device_set_within_a_step_stays() -> None:
     assert _get_current_function_mode_stack() == []
 
 
+@pytest.mark.pitfall(24)
 def test_checkpoints_need_no_guard_to_be_loaded(tmp_path: Path) -> None:
     made = fit(Classifier(), *(drop_in(name) for name in DROP_INS), max_epochs=1)
     made.save_checkpoint(tmp_path / "run.ckpt")

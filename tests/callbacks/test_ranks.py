@@ -54,6 +54,7 @@ class OnRankOne(Classifier):
 # -- healthy ---------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall(13)
 def test_a_healthy_run_has_no_findings_and_few_collectives(tmp_path: Path) -> None:
     bare, guarded = tmp_path / "bare", tmp_path / "guarded"
     bare.mkdir()
@@ -86,6 +87,7 @@ def test_accumulation_samples_on_the_steps_that_are_reduced(tmp_path: Path) -> N
 # -- faults of one rank ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pitfall(13)
 @pytest.mark.parametrize("max_epochs", [1, 3])  # no sampled step follows the fault, or several do
 def test_a_nan_on_one_rank_is_told_once_and_names_it(tmp_path: Path, max_epochs: int) -> None:
     assert not is_sampled(4, EVERY)
@@ -104,6 +106,7 @@ def test_a_nan_on_one_rank_is_told_once_and_names_it(tmp_path: Path, max_epochs:
     assert "nnguard_nonfinite_step4_rank1.pt" in saved
 
 
+@pytest.mark.pitfall(13)
 def test_fail_on_ends_both_ranks_together(tmp_path: Path) -> None:
     ranks = fit(OnRankOne, tmp_path, NNGuard(every_n_steps=EVERY, fail_on="error"), max_epochs=4)
     assert ranks[0].error == ranks[1].error == "TrainingFault"
@@ -217,6 +220,7 @@ PARTS: dict[str, tuple[type, str, int]] = {
 }
 
 
+@pytest.mark.pitfall(13)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_fault_of_the_guard_on_one_rank_does_not_hang(part: str, tmp_path: Path) -> None:
     owner, name, broken_rank = PARTS[part]

@@ -41,6 +41,7 @@ def test_losses_are_those_of_the_training_step(options: dict[str, Any], seen: li
     assert last.chance == pytest.approx(1.0986, abs=0.05)
 
 
+@pytest.mark.pitfall(24)
 def test_a_resumed_run_goes_on_counting(tmp_path: Any, seen: list[Seen]) -> None:
     first = fit(Classifier(), NNGuard(every_n_steps=2), max_epochs=1)
     first.save_checkpoint(tmp_path / "run.ckpt")

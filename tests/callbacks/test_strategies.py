@@ -154,6 +154,8 @@ def _run(name: str, guard: Any, folder: Path) -> tuple[Rank, ...]:
     return many_ranks(num, build, guard, folder, train=_data(num_parts), max_epochs=EPOCHS, strategy=strategy())
 
 
+@pytest.mark.pitfall(11)
+@pytest.mark.pitfall(12)
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_numbers_are_those_of_the_unsharded_model_and_weights_are_untouched(
     name: str, tmp_path: Path, alone: dict[str, list[float]]

@@ -109,6 +109,7 @@ def steps(probe: Probe, model: Any, optimizer: Any, num: int) -> list[bool]:
     return sampled
 
 
+@pytest.mark.pitfall(27)
 def test_nothing_waits_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeTensorMode():
         model = Net()
@@ -195,6 +196,7 @@ def scalar_reads(*guards: Any) -> dict[int, int]:
     return table
 
 
+@pytest.mark.pitfall(27)
 @pytest.mark.parametrize("name", DROP_INS)
 def test_numbers_read_one_by_one(name: str) -> None:
     kind, arguments = DROP_INS[name]
@@ -229,6 +231,7 @@ class Copies(TorchFunctionMode):
     counts = False
 
 
+@pytest.mark.pitfall(27)
 def test_a_sampled_step_is_read_at_once() -> None:
     found: dict[int, Counter[str]] = {}
     with Copies() as copies:

@@ -76,6 +76,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]
 }
 
 
+@pytest.mark.pitfall(8)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_true_update(name: str, seen: list[Seen]) -> None:
     build, options = OPTIMIZERS[name]
@@ -87,6 +88,7 @@ def test_true_update(name: str, seen: list[Seen]) -> None:
     assert {round(each.learning_rate, 6) for each in updates} == {round(float(options["lr"]), 6)}
 
 
+@pytest.mark.pitfall(8)
 @pytest.mark.parametrize("options", [{"accumulate_grad_batches": 2}, {"accumulate_grad_batches": 3}, {"gradient_clip_val": 1e-3}])
 def test_true_update_with_accumulation_and_clipping(options: dict[str, Any], seen: list[Seen]) -> None:
     truth = Truth()
@@ -125,6 +127,7 @@ class Manual(Classifier):
         return torch.optim.Adam(self.net.parameters(), 0.01), torch.optim.SGD(self.critic.parameters(), 0.02)
 
 
+@pytest.mark.pitfall(14)
 @pytest.mark.parametrize("step", ["lightning", "raw", "closure"])
 def test_true_update_with_manual_optimisation(step: str, seen: list[Seen]) -> None:
     truth, module = Truth(), Manual(step)
@@ -157,6 +160,7 @@ class Alternates(Manual):
         optimizer.step()
 
 
+@pytest.mark.pitfall(14)
 def test_optimizers_that_take_turns_are_no_fault(seen: list[Seen]) -> None:
     truth, guard = Truth(), NNGuard(every_n_steps=1)
     fit(Alternates("lightning"), truth, guard, max_epochs=6)
@@ -168,6 +172,7 @@ def cpu_scaler(**options: Any) -> MixedPrecision:
     return MixedPrecision("16-mixed", device="cpu", scaler=torch.amp.GradScaler("cpu", **options))
 
 
+@pytest.mark.pitfall(10)
 @pytest.mark.parametrize("fused", [False, True])
 def test_steps_that_the_scaler_skips_are_quiet(fused: bool, seen: list[Seen]) -> None:
     """A scale far too large: the first steps overflow and are skipped."""
@@ -184,6 +189,7 @@ def test_steps_that_the_scaler_skips_are_quiet(fused: bool, seen: list[Seen]) ->
     assert guard.findings == []
 
 
+@pytest.mark.pitfall(9)
 @pytest.mark.parametrize("fused", [False, True])
 def test_gradients_are_unscaled(fused: bool, seen: list[Seen]) -> None:
     def norms(**options: Any) -> list[float]:
@@ -197,6 +203,7 @@ def test_gradients_are_unscaled(fused: bool, seen: list[Seen]) -> None:
     assert scaled == pytest.approx(plain, rel=0.05, abs=1e-3)  # float16 against float32
 
 
+@pytest.mark.pitfall(8)
 def test_gradients_are_those_before_clipping(seen: list[Seen]) -> None:
     def norms(**options: Any) -> tuple[list[float], list[float]]:
         seed(3)
@@ -212,6 +219,8 @@ def test_gradients_are_those_before_clipping(seen: list[Seen]) -> None:
     assert sum(norm**2 for norm in plain[0][:per_step]) ** 0.5 == pytest.approx(plain[1][0], rel=1e-5)
 
 
+@pytest.mark.pitfall(8)
+@pytest.mark.pitfall(11)
 def test_accumulated_gradients_are_the_sum_of_all_micro_batches(seen: list[Seen]) -> None:
     def norms(num: int) -> list[float]:
         seed(3)

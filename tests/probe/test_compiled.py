@@ -55,6 +55,7 @@ def test_a_compiled_function_is() -> None:
     assert python(code).splitlines()[-1] == "True"
 
 
+@pytest.mark.pitfall(1)
 def test_what_is_not_seen_is_told() -> None:
     assert "note: code is compiled in this process" in python(FIT.replace("WRAP", "(lambda m: torch.compile(m, backend='eager'))"))
     assert "compiled" not in python(FIT.replace("WRAP", ""))

@@ -37,6 +37,7 @@ def recorded(model: nn.Module, x: Tensor, mask: Tensor, **watches: int) -> tuple
             mode.switch(False)
 
 
+@pytest.mark.pitfall(7)
 @pytest.mark.parametrize("num", [1, 2])
 def test_fused_layers_stay_on_their_fast_path_bit_by_bit(num: int) -> None:
     model, x, mask = padded()
@@ -79,6 +80,7 @@ def test_modes_and_tensors_of_the_user_still_override() -> None:
         assert torch.overrides.has_torch_function((plain,))
 
 
+@pytest.mark.pitfall(7)
 @pytest.mark.parametrize(
     ("change", "has_hooks"),
     [(nn.Module.train, True), (nn.Module.eval, False), (lambda model: model.requires_grad_(False), False)],

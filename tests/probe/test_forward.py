@@ -133,6 +133,7 @@ def test_hinges_of_a_loss_are_no_layers() -> None:
     assert set(activations(watch(model, torch.randn(8, 6)))) == {"linear"}
 
 
+@pytest.mark.pitfall(16)
 def test_repeated_calls_have_rows_of_their_own_up_to_four() -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
         for _ in range(6):
@@ -152,6 +153,7 @@ def test_gates_are_marked() -> None:
     assert not seen["Model.tanh()"].is_gate
 
 
+@pytest.mark.pitfall(4)
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_a_recomputation_in_backward_is_not_counted_again(use_reentrant: bool) -> None:
     block = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6))
@@ -201,6 +203,7 @@ def test_the_profile_before_the_first_step_is_told_apart(steps: int, num: int) -
     assert [(each.layers, each.rms) for each in initial] == [(profile.layers, profile.rms)] * num
 
 
+@pytest.mark.pitfall(26)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_types(dtype: torch.dtype) -> None:
     model = Model(lambda self, x: self.act(x), act=nn.ReLU())
@@ -225,6 +228,8 @@ class Output:
 X = torch.randn(2, 3)
 
 
+@pytest.mark.pitfall(17)
+@pytest.mark.pitfall(21)
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
@@ -239,6 +244,7 @@ def test_first_tensor(output: object, expected: Tensor | None) -> None:
     assert found is None if expected is None else found is not None and torch.equal(found, expected)
 
 
+@pytest.mark.pitfall(22)
 def test_what_a_hook_returns_changes_nothing_and_copies_carry_none() -> None:
     import copy
     import pickle
@@ -295,6 +301,7 @@ def test_without_a_module_there_is_no_path() -> None:
     assert found.source is not None
 
 
+@pytest.mark.pitfall(3)
 @pytest.mark.parametrize(
     ("name", "clean"),
     [
@@ -310,6 +317,7 @@ def test_clean_names(name: str, clean: str) -> None:
     assert clean_name(name) == clean
 
 
+@pytest.mark.pitfall(16)
 def test_parameters_and_their_kinds() -> None:
     class RMSNorm(nn.Module):
         def __init__(self) -> None:

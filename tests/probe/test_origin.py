@@ -55,6 +55,7 @@ def test_names_the_call_and_the_line(kind: str, function: str):
     assert origin.source.startswith("test_origin.py:")
 
 
+@pytest.mark.pitfall(20)
 @pytest.mark.parametrize("kind", ["mask", "none"])
 def test_masks_on_purpose_and_good_steps_have_no_origin(kind: str):
     assert find_origin(Net(kind), (torch.randn(4, 3), torch.zeros(4)), 0, rng=None) is None

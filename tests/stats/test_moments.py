@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_nnguard.stats.moments import moment_sums, moments
+from lightning_nnguard.stats.moments import LARGEST, moment_sums, moments
 
 FLOATS = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30)
 BOUNDS = torch.tensor([-1.0]), torch.tensor([1.0])
@@ -38,3 +38,9 @@ def test_padding_is_neither_zero_nor_saturated():
 def test_nan_stays_nan():
     assert moments(sums_of([1.0, float("nan")])[0].tolist()).mean != moments(sums_of([1.0, 2.0])[0].tolist()).mean
     assert str(moments(sums_of([1.0, float("nan")])[0].tolist()).std) == "nan"
+
+
+def test_finite_elements_have_finite_moments():
+    largest = torch.finfo(torch.float32).max
+    found = moments(sums_of([largest, -largest] * 1024)[0].tolist())
+    assert (found.mean, found.rms, found.std) == (0, pytest.approx(LARGEST), pytest.approx(LARGEST))

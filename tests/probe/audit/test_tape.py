@@ -101,6 +101,7 @@ def test_an_in_place_call_makes_another_value_of_the_same_tensor() -> None:
     assert mul.inputs[0] is tape.batch[0]
 
 
+@pytest.mark.pitfall(6)
 @pytest.mark.parametrize("change", [lambda x: x.requires_grad_(), lambda x: x.add_(torch.ones(3, requires_grad=True))])
 def test_the_input_of_an_in_place_call_is_as_it_was_before(change: Callable[[Tensor], Tensor]) -> None:
     tape = taped(lambda x: change(x).exp(), torch.randn(4, 3))
@@ -222,6 +223,7 @@ def test_calls_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- where gradients flow
 
 
+@pytest.mark.pitfall(4)
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_a_checkpoint_leads_to_its_layers_and_is_written_down_once(reentrant: bool) -> None:
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
@@ -309,6 +311,7 @@ def attempt(run: Callable[[Tensor], Any], x: Tensor) -> None:
         return
 
 
+@pytest.mark.pitfall(17)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ODD)
 def test_odd_tensors_do_not_break_the_tape(kind: str) -> None:
