@@ -29,7 +29,8 @@ class ExplodingGradient(Rule[GradientNormSeen]):
         of the named steps.
 
     When it is harmless:
-        When the loss is redefined in mid-training, such as a curriculum or newly unfrozen layers.
+        When the loss is redefined in mid-training, such as a curriculum or newly unfrozen layers, and when a network leaves the
+        plateau on which it began, where its gradients were small; a run that learns gets INFO.
 
     References:
         Pascanu et al., "On the difficulty of training recurrent neural networks" (arXiv:1211.5063); Hampel, "The
@@ -39,6 +40,7 @@ class ExplodingGradient(Rule[GradientNormSeen]):
     code: ClassVar[str] = "NNG403"
     name: ClassVar[str] = "exploding-gradient"
     severity: ClassVar[Severity] = Severity.WARNING
+    gated: ClassVar[bool] = True
     why: ClassVar[str] = "one such step undoes many good ones, and several in a row end in divergence"
     fix: ClassVar[str] = "clip gradients (gradient_clip_val=1.0), lower the learning rate, or look at the batches of these steps"
     explained_by: ClassVar[frozenset[str]] = frozenset(
