@@ -45,7 +45,10 @@ class Guard(CallbackBase):
 
     @property
     def findings(self) -> list[Finding]:
-        """Findings of the latest run, worst first; the same on all ranks, kept after the run."""
+        """Findings of the latest run, worst first; the same on all ranks, kept after the run.
+
+        A process that only launches the ranks (`ddp_spawn`, `ddp_fork`) has none: they are in the logbook.
+        """
         return list(self._record.findings)
 
     def __getstate__(self) -> dict[str, Any]:
