@@ -90,9 +90,11 @@ class Guard(CallbackBase):
             codes = {rule.code for guard in earlier for rule in guard._options.policy.rules()}
             drawn = {panel for guard in earlier for panel in guard._options.panels}
             panels = [panel for panel in self._options.panels if panel not in drawn]
+            leads = not any(guard._options.write_lines for guard in earlier)
             run = GuardRun(
-                trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit, loads=self._loads
-            )
+                trainer, pl_module, self._options, ceded=codes, panels=panels, leads=leads, record=self._record, is_fit=is_fit,
+                loads=self._loads,
+            )  # fmt: skip
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             contain(error, f"NNGuard could not start: {problem}", strict=self._options.strict)
