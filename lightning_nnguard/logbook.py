@@ -19,8 +19,8 @@ class Logbook:
         path: The file.
         start: What the run is; see `RunStart`.
         epochs: Records of the ends of epochs, in order: "epoch", "step", "metrics".
-        findings: Findings as they stand last, worst first as far as the run had ended.
-        summary: The end of the run; see `RunSummary`.
+        findings: Findings as they stand last, of all guards of the run; worst first as far as it had ended.
+        summary: The end of the run, as the first of its guards told it; see `RunSummary`.
     """
 
     path: Path
@@ -63,15 +63,21 @@ def read(run: Path) -> Logbook:
             raise ValueError(f"{path}:{number} is no line of a logbook: {line[:80]!r}") from None
         records = [record] if event == "start" else [*records, record]
     by_event = {name: [each for each in records if each["event"] == name] for name in ("start", "epoch", "summary")}
-    summary = by_event["summary"][-1] if by_event["summary"] else {}
+    ends = by_event["summary"]
     said = {each["code"]: each for each in records if each["event"] in ("new", "recovered")}
+    last = {each["code"]: each for end in ends for each in end["findings"]}
     return Logbook(
         path=path,
         start=by_event["start"][-1] if by_event["start"] else {},
         epochs=by_event["epoch"],
-        findings=summary["findings"] if summary else list(said.values()),
-        summary=summary,
+        findings=sorted(last.values(), key=_rank) if ends else list(said.values()),
+        summary=ends[0] if ends else {},
     )
+
+
+def _rank(finding: Mapping[str, Any]) -> int:
+    """Return a number that is smaller for worse findings."""
+    return ("error", "warning", "info").index(finding["severity"])
 
 
 def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

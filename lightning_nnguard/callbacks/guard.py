@@ -45,7 +45,10 @@ class Guard(CallbackBase):
 
     @property
     def findings(self) -> list[Finding]:
-        """Findings of the latest run, worst first; the same on all ranks, kept after the run."""
+        """Findings of the latest run, worst first; the same on all ranks, kept after the run.
+
+        A process that only launches the ranks (`ddp_spawn`, `ddp_fork`) has none: they are in the logbook.
+        """
         return list(self._record.findings)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,9 +90,11 @@ class Guard(CallbackBase):
             codes = {rule.code for guard in earlier for rule in guard._options.policy.rules()}
             drawn = {panel for guard in earlier for panel in guard._options.panels}
             panels = [panel for panel in self._options.panels if panel not in drawn]
+            leads = not any(guard._options.write_lines for guard in earlier)
             run = GuardRun(
-                trainer, pl_module, self._options, ceded=codes, panels=panels, record=self._record, is_fit=is_fit, loads=self._loads
-            )
+                trainer, pl_module, self._options, ceded=codes, panels=panels, leads=leads, record=self._record, is_fit=is_fit,
+                loads=self._loads,
+            )  # fmt: skip
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             contain(error, f"NNGuard could not start: {problem}", strict=self._options.strict)

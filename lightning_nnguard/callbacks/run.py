@@ -55,6 +55,7 @@ class GuardRun:
         options: What to watch and how.
         ceded: Codes of rules that an earlier guard of this Trainer holds.
         panels: Panels to draw.
+        leads: Whether this guard draws the health of the run and writes its start and epochs into the logbook; no earlier one does.
         record: Keeps the findings for the user.
         is_fit: Whether this is a fit.
         loads: Watches what is loaded into the module until the first batch; None when nobody asked for it.
@@ -68,6 +69,7 @@ class GuardRun:
         *,
         ceded: Collection[str],
         panels: Sequence[Panel],
+        leads: bool,
         record: Record,
         is_fit: bool,
         loads: LoadWatch | None = None,
@@ -81,9 +83,10 @@ class GuardRun:
         rules = [rule for rule in policy.rules() if rule.code not in ceded]
         sinks = sinks_of(trainer, self._log_dir, write_lines=options.write_lines) if self._ranks.rank == 0 else []
         self.monitor = Monitor(
-            rules, panels, sinks, policy.severity_of, draw_health=options.draw_health and is_fit, strict=options.strict
+            rules, panels, sinks, policy.severity_of, draw_health=options.draw_health and is_fit and leads, strict=options.strict
         )
         self._num_rules = len(rules)
+        self._keeps_logbook = options.write_lines and leads
         hidden, note = hidden_kinds(trainer)
         wanted = self._wanted = self.monitor.wanted - hidden
         if note:
@@ -164,7 +167,7 @@ class GuardRun:
         if self._inventory is not None:
             draws = samplers_of(self._trainer, self._view.at()) if SamplerSeen in self.monitor.wanted else ()
             self._inventory.tell([*set_up, *draws])
-        if self._options.write_lines and self._ranks.rank == 0:
+        if self._keeps_logbook and self._ranks.rank == 0:
             try:
                 self.monitor.begin(run_start(self._trainer, self._module, self._options.policy))
             except Exception as error:  # whatever the user's hyper-parameters or the environment hold
@@ -252,7 +255,7 @@ class GuardRun:
 
     def _log_epoch(self, end: At) -> None:
         """Write the metrics of an epoch into the logbook, once."""
-        if end.epoch == self._logged or not self._options.write_lines:
+        if end.epoch == self._logged or not self._keeps_logbook:
             return
         self._logged = end.epoch
         self.monitor.end_epoch(EpochEnd(epoch=end.epoch, step=end.step, metrics=logged_numbers(self._trainer)))

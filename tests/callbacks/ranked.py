@@ -186,6 +186,29 @@ def many_ranks(
         options: Arguments of the Trainer.
     """
 
+    def rank(index: int) -> None:
+        if prepare is not None:
+            prepare()
+        seed(0)
+        callbacks = [each for each in (guard, Report(guard, folder)) if each is not None]
+        made = trainer(*callbacks, **{"strategy": "ddp", "devices": num, "default_root_dir": folder, **options})
+        made.fit(build(), train, validation)
+
+    told = on_ranks(num, rank, folder, seconds=seconds)
+    reports = [folder / f"rank{index}.json" for index in range(num) if index not in lost]
+    assert all(report.exists() for report in reports), told
+    return tuple(Rank(**json.loads(report.read_text()), told=text) for report, text in zip(reports, told, strict=not lost))
+
+
+def on_ranks(num: int, work: Callable[[int], None], folder: Path, *, seconds: float = 90) -> list[str]:
+    """Run a function on some ranks and return what each wrote to standard error.
+
+    Args:
+        num: Number of ranks.
+        work: What each rank does, given its number.
+        folder: Where the ranks write.
+        seconds: After this time the ranks count as hanging.
+    """
     port = find_free_network_port()
 
     def rank(index: int) -> None:
@@ -194,12 +217,7 @@ def many_ranks(
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=NNGuardWarning)
         warnings.showwarning = lambda message, *args, **kwargs: print(message, file=sys.stderr)  # past pytest's recorder
-        if prepare is not None:
-            prepare()
-        seed(0)
-        callbacks = [each for each in (guard, Report(guard, folder)) if each is not None]
-        made = trainer(*callbacks, **{"strategy": "ddp", "devices": num, "default_root_dir": folder, **options})
-        made.fit(build(), train, validation)
+        work(index)
 
     processes = [multiprocessing.get_context("fork").Process(target=rank, args=(index,)) for index in range(num)]
     for process in processes:
@@ -213,6 +231,4 @@ def many_ranks(
         process.join()
     told = [(folder / f"stderr{index}.txt").read_text() for index in range(num)]
     assert not hanging, "the ranks hang:\n" + "\n".join(each[-3000:] for each in told)
-    reports = [folder / f"rank{index}.json" for index in range(num) if index not in lost]
-    assert all(report.exists() for report in reports), told
-    return tuple(Rank(**json.loads(report.read_text()), told=text) for report, text in zip(reports, told, strict=not lost))
+    return told

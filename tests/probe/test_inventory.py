@@ -380,10 +380,10 @@ def test_traces_know_what_is_new_what_was_frozen_and_what_moves() -> None:
     assert [name for name, trace in found.items() if trace.was_frozen] == ["1.weight", "1.bias"]
     assert found["0.weight"].values is None
     bias = found["0.bias"]
-    assert not bias.moves()
+    assert not bias.moves(model[0].bias)
     model[0].bias.data += 1
-    assert bias.moves()
-    assert not bias.moves()
+    assert bias.moves(model[0].bias)
+    assert not bias.moves(model[0].bias)
 
 
 def test_traces_keep_nothing_alive_and_take_nobody_for_another() -> None:
@@ -391,15 +391,16 @@ def test_traces_keep_nothing_alive_and_take_nobody_for_another() -> None:
     traces = Traces(model)
     traces.look()
     traces.keep_values(held=set())
+    assert weakref.getweakrefs(model[0].weight) == []
     gone = weakref.ref(model[0].weight)
     model[0] = nn.Linear(3, 3)
     gc.collect()
     assert gone() is None
-    assert not traces.of("0.weight").moves()
     traces.look()
-    assert not traces.of("0.weight").moves()  # another parameter is no change of the first
-    model[0].weight.data += 1
-    assert traces.of("0.weight").moves()
+    weight = model[0].weight
+    assert not traces.of("0.weight").moves(weight)  # another parameter is no change of the first
+    weight.data += 1
+    assert traces.of("0.weight").moves(weight)
 
 
 # -- optimizers that share -------------------------------------------------------------------------------------------------------

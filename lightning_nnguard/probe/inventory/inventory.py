@@ -168,7 +168,7 @@ class Inventory(RareCollector):
             if parameter.requires_grad and id(parameter) in received and not holders[id(parameter)]
         }
         # Whoever moves one of them (sharding, master copies, the user's own loop) may move all, some only by less than can be seen.
-        self._are_moved |= sum(self._traces.of(name).moves() for name in orphans) > 0
+        self._are_moved |= sum(self._traces.of(name).moves(parameter) for name, parameter in orphans.items()) > 0
         seen = [
             ParameterSeen(
                 where=name, step=_NOW.step, epoch=_NOW.epoch, trainable=parameter.requires_grad,

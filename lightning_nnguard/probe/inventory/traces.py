@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -22,29 +21,35 @@ class Trace:
     """What is remembered of one parameter.
 
     Attributes:
-        tensor: The parameter that has its name at present; sharding puts another one in its place at times.
+        parameter: Id of the parameter that has its name at present; sharding puts another one in its place at times.
         is_new: Whether its name came after training had begun.
         was_frozen: Whether it was ever seen not to require a gradient.
         values: Some of its values at the latest look at them; None before.
     """
 
-    tensor: weakref.ref[Tensor]
+    parameter: int
     is_new: bool
     was_frozen: bool = False
     values: Tensor | None = None
 
     @torch.no_grad()
-    def moves(self) -> bool:
-        """Return whether its values have changed since the latest look at them, and look again; waits for the device."""
-        tensor, before = self.tensor(), self.values
-        if tensor is None or is_lazy(tensor):
+    def moves(self, parameter: Tensor) -> bool:
+        """Return whether the values of the parameter have changed since the latest look at them, and look again.
+
+        Waits for the device.
+        """
+        before = self.values
+        if is_lazy(parameter):
             return False
-        self.values = _some_values(tensor).clone()
+        self.values = _some_values(parameter).clone()
         return before is not None and (self.values.shape != before.shape or not torch.equal(self.values, before.to(self.values)))
 
 
 class Traces:
-    """What is remembered of the parameters of a model, by name. It keeps none of them alive.
+    """What is remembered of the parameters of a model, by name.
+
+    It keeps none of them alive and refers to none, not even weakly: a module with sharded parameters could not be moved then
+    (`torch.utils.swap_tensors`).
 
     Args:
         model: The user's LightningModule.
@@ -60,9 +65,9 @@ class Traces:
         for name, parameter in self._model.named_parameters():
             trace = self._known.get(clean_name(name))
             if trace is None:
-                trace = self._known[clean_name(name)] = Trace(tensor=weakref.ref(parameter), is_new=self._has_begun)
-            elif trace.tensor() is not parameter:
-                trace.tensor, trace.values = weakref.ref(parameter), None
+                trace = self._known[clean_name(name)] = Trace(parameter=id(parameter), is_new=self._has_begun)
+            elif trace.parameter != id(parameter):
+                trace.parameter, trace.values = id(parameter), None
             trace.was_frozen |= not parameter.requires_grad
         self._has_begun = True
 
@@ -75,7 +80,7 @@ class Traces:
         for name, parameter in self._model.named_parameters():
             trace = self.of(clean_name(name))
             if trace.values is None and id(parameter) not in held:
-                trace.moves()
+                trace.moves(parameter)
 
     def of(self, name: str) -> Trace:
         """Return what is remembered of a parameter that was looked at."""
