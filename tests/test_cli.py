@@ -41,7 +41,7 @@ def test_rules_of_one_family_as_json() -> None:
     assert {each["family"] for each in listed} == {"updates"}
     (rule,) = (each for each in listed if each["code"] == "NNG501")
     assert rule["name"] == "update-too-large"
-    assert rule["gated"] is False
+    assert rule["gated"] is True
     assert rule["summary"] == "Weight update that is large relative to the weights."
     assert rule["thresholds"]["max_ratio"] == 0.1
 
