@@ -100,7 +100,7 @@ class Marker(Callback):
         self._start = perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.guard is not None and self.guard._run is not None and self.guard._run.probe.is_sampling:
+        if self.guard is not None and self.guard._run is not None and self.guard._run.probe.training.is_sampling:
             self.sampled.append(self.interceptor.step)
         else:
             self.seconds.append(perf_counter() - self._start)

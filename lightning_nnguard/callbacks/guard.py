@@ -158,7 +158,7 @@ class Guard(CallbackBase):
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at what the backward pass has left; go on watching when another forward may follow in this batch."""
-        if not pl_module.automatic_optimization or (self._run is not None and self._run.probe.is_sampling):
+        if not pl_module.automatic_optimization or (self._run is not None and self._run.probe.training.is_sampling):
             self._safely(GuardRun.after_backward)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:

@@ -205,7 +205,7 @@ class GuardRun:
             self.probe = self._new_probe()
             self.probe.know(*self._sizes, loading=self._loading)
         manual = not self._module.automatic_optimization
-        self.probe.start_batch(batch, at, steps=self._view.steps_after(batch_index), manual=manual)
+        self.probe.training.start_batch(batch, at, steps=self._view.steps_after(batch_index), manual=manual)
         self._gaps.offer(batch)
         if seen:
             self._see(seen)
@@ -215,17 +215,17 @@ class GuardRun:
 
     def before_backward(self, loss: Tensor) -> None:
         """Take the loss before its backward pass."""
-        self.probe.before_backward(loss)
+        self.probe.training.before_backward(loss)
         if self.probe.has_found:
             self._see(self.probe.found())
 
     def after_backward(self) -> None:
         """Take the end of a backward pass: in automatic optimisation on sampled steps only."""
-        self.probe.after_backward(manual=not self._module.automatic_optimization)
+        self.probe.training.after_backward(manual=not self._module.automatic_optimization)
 
     def before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Take the moment before an optimizer moves weights."""
-        self.probe.before_optimizer_step(optimizer)
+        self.probe.training.before_optimizer_step(optimizer)
         if self.probe.has_found:
             self._see(self.probe.found())
 
@@ -237,7 +237,7 @@ class GuardRun:
 
     def end_epoch(self) -> None:
         """End a training epoch. What the module itself logs in this hook, after the callbacks, is there in the next one."""
-        self.probe.end_epoch()
+        self.probe.training.end_epoch()
         epoch = self._trainer.current_epoch
         self._ended = self._view.at()
         if self._options.draw_health and PictureSeen in self.monitor.wanted and (epoch + 1) & epoch == 0:
@@ -355,7 +355,7 @@ class GuardRun:
             RunSummary(
                 findings=self.monitor.findings,
                 num_steps=max(self._view.at().step - self._begin_step, 0),
-                num_sampled=self.probe.num_sampled,
+                num_sampled=self.probe.training.num_sampled,
                 num_rules=self._num_rules,
                 seconds=self.probe.total_seconds,
                 share=self.probe.share,

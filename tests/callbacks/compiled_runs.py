@@ -18,6 +18,7 @@ from torch._dynamo.utils import counters
 from lightning_nnguard import DeadReLU, NNGuard, TrainEvalMode
 from lightning_nnguard.callbacks.run import GuardRun
 from lightning_nnguard.probe.probe import Probe
+from lightning_nnguard.probe.training import TrainingWatch
 from tests.programs import Classifier, fit, loader, random_state, seed, trainer
 
 BACKEND = "aot_eager"
@@ -77,24 +78,24 @@ class Log:
     notes: list[str] = []  # noqa: RUF012
 
     def start(self) -> None:
-        start_batch, note, before_backward = Probe.start_evaluation_batch, GuardRun.note, Probe.before_backward
+        start_batch, note, before_backward = Probe.start_evaluation_batch, GuardRun.note, TrainingWatch.before_backward
 
         def starts(probe: Probe, *args: Any, **kwargs: Any) -> None:
             start_batch(probe, *args, **kwargs)
             if args[2].batch_index == 0 and eval_frame._stance.stance == "force_eager":
                 self.steps.append(args[2].step)
 
-        def trains(probe: Probe, loss: Tensor) -> None:
-            before_backward(probe, loss)
+        def trains(watch: TrainingWatch, loss: Tensor) -> None:
+            before_backward(watch, loss)
             if eval_frame._stance.stance == "force_eager":
-                self.eager.append(probe._at.step)
+                self.eager.append(watch.at.step)
 
         def notes(run: GuardRun, text: str) -> None:
             self.notes.append(text)
             note(run, text)
 
         Probe.start_evaluation_batch, GuardRun.note = starts, notes  # type: ignore[method-assign]
-        Probe.before_backward = trains  # type: ignore[method-assign]
+        TrainingWatch.before_backward = trains  # type: ignore[method-assign]
 
 
 def shown(

@@ -103,7 +103,7 @@ class Report(pl.Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.step = self.interceptor.step = trainer.fit_loop.epoch_loop._batches_that_stepped
         run = self.guard._run if self.guard is not None else None
-        if run is not None and run.probe._is_sampling:
+        if run is not None and run.probe.training.is_sampling:
             self.sampled.append(self.step)
 
     def on_train_batch_end(self, *args: Any) -> None:

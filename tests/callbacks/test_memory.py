@@ -22,7 +22,7 @@ from lightning_nnguard import NNGuard
 from lightning_nnguard.callbacks.run import GuardRun
 from tests.programs import Classifier, fit, loader
 
-NUM_STEPS = int(os.environ.get("NNGUARD_MEMORY_STEPS", "1000"))
+NUM_STEPS = int(os.environ.get("NNGUARD_MEMORY_STEPS", "2000"))
 STEPS_PER_EPOCH = 25
 
 

@@ -196,7 +196,7 @@ def test_all_together_are_bit_identical_and_sample(program: str, monkeypatch: py
     def spy(self: GuardRun) -> None:
         finish(self)
         notes.extend([*self._notes, *self.monitor.notes])
-        sampled.append(self.probe.num_sampled)
+        sampled.append(self.probe.training.num_sampled)
 
     monkeypatch.setattr(GuardRun, "finish", spy)
     build, options = PROGRAMS[program]

@@ -70,9 +70,9 @@ def accelerated(model: Any, optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> 
         model, settings, ranks=Ranks(), optimizers=lambda: [optimizer], save=lambda kept: "", context=nullcontext,
         scaler_scale=lambda optimizer: torch.ones(()), has_scaler=False, note=notes.append,
     )  # fmt: skip
-    assert probe._nonfinite is not None
-    probe._nonfinite._immediate = False
-    probe._nonfinite._late = LateReader(torch.device("cpu"))
+    assert probe._parts.nonfinite is not None
+    probe._parts.nonfinite._immediate = False
+    probe._parts.nonfinite._late = LateReader(torch.device("cpu"))
     monkeypatch.setattr(torch, "Event", NeverThere)
     monkeypatch.setattr(torch, "bincount", _added)  # which is for the CPU alone
     monkeypatch.setattr(probe, "read", list)  # on an accelerator that comes with the next batch
@@ -82,9 +82,10 @@ def accelerated(model: Any, optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> 
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *args, pin_memory=False, **kwargs: empty(*args, **kwargs))
     probe.know(None, None, loading=Loading())
-    assert probe._audit is not None
-    monkeypatch.setattr(probe._audit, "start_training", lambda *args, **kwargs: None)  # which reads numbers, once or twice in a run
-    probe._audit.feeds["train"] = FEED
+    audit = probe._parts.audit
+    assert audit is not None
+    monkeypatch.setattr(audit, "start_training", lambda *args, **kwargs: None)  # which reads numbers, once or twice in a run
+    audit.feeds["train"] = FEED
     return probe, notes
 
 
@@ -96,14 +97,14 @@ def steps(probe: Probe, model: Any, optimizer: Any, num: int) -> list[bool]:
     sampled = []
     for step in range(num):
         x, y = torch.randn(8, 6), torch.zeros(8, dtype=torch.long)
-        probe.start_batch([x, y], At(step=step, epoch=0, batch_index=step), steps=True, manual=False)
-        sampled.append(probe._is_sampling)
+        probe.training.start_batch([x, y], At(step=step, epoch=0, batch_index=step), steps=True, manual=False)
+        sampled.append(probe.training.is_sampling)
         loss = F.cross_entropy(model(x), y)
-        probe.before_backward(loss)
+        probe.training.before_backward(loss)
         optimizer.zero_grad()
         loss.backward()
-        probe.after_backward(manual=False)
-        probe.before_optimizer_step(optimizer)
+        probe.training.after_backward(manual=False)
+        probe.training.before_optimizer_step(optimizer)
         optimizer.step()
         probe.end_batch(loss.detach())
     return sampled
@@ -119,8 +120,8 @@ def test_nothing_waits_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> No
     assert notes == []  # whatever raises turns a part off, with a note
     assert sampled.count(True) >= 3
     assert probe._exchange._sent is not None
-    assert probe._samples is not None
-    assert probe._samples._sent is not None
+    assert probe._parts.samples is not None
+    assert probe._parts.samples._sent is not None
     names = {"non-finite", "losses", "activations", "gradients", "updates", "modes", "samples"}
     assert names <= probe._exchange._sent.sizes.keys()
 
