@@ -1,4 +1,4 @@
-"""Faults of language models that see the token they are to predict."""
+"""Faults of language models that see the token they are to predict, and of classes that a loss ignores."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.faults.data import text
+from benchmarks.faults.data import digits, table, text
 from benchmarks.faults.fault import Fault
+from benchmarks.faults.nets import mlp
 from benchmarks.faults.program import Program, Task, adam
 
 # -- NNG239
@@ -86,6 +87,47 @@ def heads_that_look_back() -> Program:
     return _writing(_ByOwnHeads, sees_all=False)
 
 
+# -- NNG240
+
+
+def _ignoring(index: int) -> Program:
+    """Tell digits apart, by a loss that ignores one number."""
+    train, validation = digits()
+    task = Task(mlp(64, 10, width=32, depth=2), nn.CrossEntropyLoss(ignore_index=index))
+    return Program(module=task, train=train, validation=validation, epochs=3)
+
+
+def digits_without_the_zero() -> Program:
+    return _ignoring(0)
+
+
+def digits_with_all_of_them() -> Program:
+    return _ignoring(-100)
+
+
+class _Wines(Task):
+    def __init__(self, index: int) -> None:
+        super().__init__(mlp(13, 3, width=16, depth=1))
+        self.index = index
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = batch
+        return F.nll_loss(self(x).log_softmax(1), y, ignore_index=self.index)
+
+
+def _wines(index: int) -> Program:
+    train, validation = table("wine")
+    return Program(module=_Wines(index), train=train, validation=validation, epochs=10)
+
+
+def wines_without_the_last() -> Program:
+    return _wines(2)
+
+
+def wines_with_all_of_them() -> Program:
+    return _wines(3)
+
+
 FAULTS = (
     Fault(
         make=encoder_without_a_mask, fixed=encoder_with_a_mask, code="NNG239", before=1, where="net.encoder.layers.0.self_attn",
@@ -95,4 +137,6 @@ FAULTS = (
         make=heads_that_look_ahead, fixed=heads_that_look_back, code="NNG239", before=1, where="net",
         line="F.scaled_dot_product_attention",
     ),
+    Fault(make=digits_without_the_zero, fixed=digits_with_all_of_them, code="NNG240", before=1, line="self._loss(self(x), y)"),
+    Fault(make=wines_without_the_last, fixed=wines_with_all_of_them, code="NNG240", before=1, line="ignore_index=self.index"),
 )  # fmt: skip
