@@ -90,7 +90,7 @@ def is_per_sample(target: Value, source: Value, record: Record) -> bool:
     """
     size, root = record.batch_size, first(target)
     is_one_each = root.label.startswith("batch") and prod(root.shape) == size
-    if len(source.shape) != 2 or source.shape[0] != size or target.shape != (size,) or not is_one_each:
+    if len(source.shape) != 2 or target.shape != (size,) or not is_one_each:
         return False
     places = record.made_of(source).batch
     given = [value for i, value in enumerate(record.batch) if places >> i & 1]

@@ -245,9 +245,10 @@ def test_one_row_for_each_sample():
         (lambda self, x, y: F.cross_entropy(self.a(F.one_hot(x, 6).float()).mean(1), y), (torch.arange(32).view(8, 4) % 6, Y)),
         (lambda self, x, y: F.cross_entropy(self.a(x)[:4], y[:4]), (X, Y)),
         (lambda self, x, y: F.cross_entropy(self.a(torch.ones(8, 6)), y), (X, Y)),
+        (lambda self, x, y: F.mse_loss(self.a(x)[:, 0], y.float()), (X, Y)),
     ],
     ids=["flat sequences", "sequences", "one of several targets", "a made target", "pseudo-labels", "tokens laid end to end",
-         "sequences of tokens", "half of the batch", "not of the batch"],
+         "sequences of tokens", "half of the batch", "not of the batch", "no logits"],
 )  # fmt: skip
 def test_other_rows(loss, batch):
     assert not call(loss, *batch).is_per_sample
