@@ -47,6 +47,7 @@ from lightning_nnguard.observation import (
     ModeSeen,
     MonitorSeen,
     MonitorSpreadSeen,
+    NextTokenSeen,
     NonFiniteSeen,
     NormCallSeen,
     NoStepSeen,
@@ -394,6 +395,15 @@ def key_mask(**changes: Any) -> KeyMaskSeen:
     return replace(seen, **changes)
 
 
+def next_token(**changes: Any) -> NextTokenSeen:
+    """Build a language model whose attention hides later positions."""
+    seen = NextTokenSeen(
+        where="blocks.0.self_attn", step=0, epoch=0, source="net.py:12, `self.encoder(h)`",
+        loss_source="train.py:48, `F.cross_entropy(x, y)`",
+    )  # fmt: skip
+    return replace(seen, **changes)
+
+
 def attention(**changes: Any) -> AttentionSeen:
     """Build a healthy attention of four heads over 64 keys."""
     seen = AttentionSeen(where="blocks.0", step=0, epoch=0, stage="train", source="net.py:12, `scores.softmax(-1)`")
@@ -729,6 +739,7 @@ def healthy() -> list[Seen]:
         choice(),
         attention(),
         key_mask(),
+        next_token(),
         output_spread(),
         predictions(),
         convolution_input(),

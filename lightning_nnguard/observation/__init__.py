@@ -14,7 +14,7 @@ from lightning_nnguard.observation.agreement import (
     ReplicaSeen,
     StragglerSeen,
 )
-from lightning_nnguard.observation.attention import AttentionSeen, KeyMaskSeen
+from lightning_nnguard.observation.attention import AttentionSeen, KeyMaskSeen, NextTokenSeen
 from lightning_nnguard.observation.axes import PositionAxisSeen, ReshapedClassesSeen, SamplerSeen, TimeAxisSeen
 from lightning_nnguard.observation.broadcast import BroadcastSeen
 from lightning_nnguard.observation.data import (
@@ -111,6 +111,7 @@ __all__ = [
     "ModelSeen",
     "MonitorSeen",
     "MonitorSpreadSeen",
+    "NextTokenSeen",
     "NoStepSeen",
     "NonFiniteSeen",
     "NormCallSeen",

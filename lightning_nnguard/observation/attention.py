@@ -70,3 +70,40 @@ class KeyMaskSeen(Seen):
     num_hidden_tokens: int = 1
     hidden_fraction: float = 0.0
     are_frames: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextTokenSeen(Seen):
+    """A trained loss over classes whose targets are tokens one position on, and the attention on the way. `where` is the module.
+
+    That is the module of the first attention call that has both keys and values made of the tokens, as many as these, and that the
+    loss depends on position by position.
+
+    Attributes:
+        function: That call: "softmax", "scaled_dot_product_attention" or "multi_head_attention_forward".
+        source: "net.py:12, `self.layer(h)`"; None when only library code made the call.
+        loss: Name of the loss function.
+        loss_source: "train.py:48, `F.cross_entropy(x, y)`"; None when only library code made the call.
+        num_calls: Such attention calls.
+        length: Tokens of a sequence.
+        open_fraction: Share of the positions that look at the next one, in the attention call of equally many queries and keys in
+            which it is smallest, whatever leads to it; 0 where that cannot be said. Padding does not count.
+        num_compared: Positions whose token is followed by another one, and whose target is not ignored.
+        shifted_fraction: Share of these whose target is the following token.
+        counted_fraction: Share of all targets that are not ignored.
+        agreement: Share of the pairs of positions with the same token that have the same target; 1 where the token alone tells it.
+        rolled_fraction: Share of the last targets of sequences that are the first token; 0 when there are none.
+    """
+
+    function: str = "scaled_dot_product_attention"
+    source: str | None = None
+    loss: str = "cross_entropy"
+    loss_source: str | None = None
+    num_calls: int = 2
+    length: int = 32
+    open_fraction: float = 0.0
+    num_compared: int = 900
+    shifted_fraction: float = 1.0
+    counted_fraction: float = 1.0
+    agreement: float = 0.2
+    rolled_fraction: float = 0.0

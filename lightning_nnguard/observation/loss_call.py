@@ -62,6 +62,8 @@ class LossCallSeen(Seen):
             the input is made of.
         is_input_from_layer: Whether a linear layer or convolution made the input, reshaping and dropout apart.
         is_target_given: Whether the input was made from the very tensor of the batch that the target is made from.
+        is_per_sample: Whether logits of two dimensions have one row for each sample, made of real numbers or pixels, and the target
+            is a tensor of the batch with one number for each sample.
         num_unsigned: Targets that are neither -1 nor 1, for losses whose targets are signs.
         num_multi_rows: Rows of a target over classes that hold several ones; 0 when the target holds more than zeros and ones.
         element: The element of the model's input that equals the real-valued target, one for each sample, most often, such as
@@ -117,6 +119,7 @@ class LossCallSeen(Seen):
     is_mirrored: bool = False
     is_input_from_layer: bool = True
     is_target_given: bool = False
+    is_per_sample: bool = False
     num_unsigned: int = 0
     num_multi_rows: int = 0
     element: str = ""

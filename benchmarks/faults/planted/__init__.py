@@ -6,6 +6,7 @@ from benchmarks.faults.planted import (
     activations,
     axes,
     between_epochs,
+    causality,
     collapse,
     contract,
     contract_calls,
@@ -60,4 +61,5 @@ FAULTS = (
     *metrics_and_graphs.FAULTS,
     *masks_and_targets.FAULTS,
     *between_epochs.FAULTS,
+    *causality.FAULTS,
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import NamedTuple
 
 from lightning_nnguard.probe.audit.call import Call, Value
-from lightning_nnguard.probe.audit.graph import NOISE, PASSING, chain, origin
+from lightning_nnguard.probe.audit.graph import NOISE, PASSING, chain, first, origin
 from lightning_nnguard.probe.audit.layers import layer_of
 from lightning_nnguard.probe.audit.losses import OVER_CLASSES, SIGNED, LossFact
 from lightning_nnguard.probe.audit.record import Record
@@ -80,3 +81,17 @@ def goals(record: Record) -> Mapping[str, int]:
 def is_given(target: Value, source: Value, record: Record) -> bool:
     """Return whether the input of a loss was made from the very tensor of the batch that its target is made from."""
     return source.call is not None and bool(record.made_of(source).batch & record.made_of(target).batch)
+
+
+def is_per_sample(target: Value, source: Value, record: Record) -> bool:
+    """Return whether logits have one row for each sample, and the target is one number of the batch for each.
+
+    Logits that are made of integers other than pixels do not count: tokens may be padding, whole sequences may be laid end to end.
+    """
+    size, root = record.batch_size, first(target)
+    is_one_each = root.label.startswith("batch") and prod(root.shape) == size
+    if len(source.shape) != 2 or target.shape != (size,) or not is_one_each:
+        return False
+    places = record.made_of(source).batch
+    given = [value for i, value in enumerate(record.batch) if places >> i & 1]
+    return bool(given) and all(value.is_floating or value.dtype == "uint8" for value in given)

@@ -44,7 +44,8 @@ class Call:
         number: Its place in the order of calls.
         function: Name of the function in one spelling: `torch.relu_`, `F.relu` and `Tensor.relu` are "relu", `a - b` and
             `a.sub_(b)` are "sub", `1 - a` is "rsub". Attributes such as `x.T` go by their name.
-        args: Positional arguments; tensors, in lists and tuples too, are replaced by their `Value`.
+        args: Positional arguments; tensors, in lists and tuples too, are replaced by their `Value`, and what is neither a number, a
+            text nor a slice of whole numbers by the name of its type.
         kwargs: Keyword arguments, likewise.
         inputs: Values of all tensors among the arguments, in order.
         who: Who called.

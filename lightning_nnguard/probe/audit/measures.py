@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from lightning_nnguard.probe.audit import attention, inputs, losses, masks, metrics, norms, weights
+from lightning_nnguard.probe.audit import attention, future, inputs, losses, masks, metrics, norms, weights
 from lightning_nnguard.probe.audit.feed import NUMERIC
 from lightning_nnguard.probe.audit.tape import Measure
 
@@ -30,7 +30,7 @@ MEASURES: Mapping[str, Measure] = {
     "batch_norm": norms.measure,
     **{name: partial(metrics.measure, name) for name in metrics.EQUALITIES},
     "mul": weights.measure,
-    "softmax": joined(attention.measure_softmax, masks.measure_softmax),
-    "scaled_dot_product_attention": joined(attention.measure_product, masks.measure_product),
-    "multi_head_attention_forward": joined(attention.measure_layer, masks.measure_layer),
+    "softmax": joined(attention.measure_softmax, masks.measure_softmax, future.measure_softmax),
+    "scaled_dot_product_attention": joined(attention.measure_product, masks.measure_product, future.measure_product),
+    "multi_head_attention_forward": joined(attention.measure_layer, masks.measure_layer, future.measure_layer),
 }

@@ -135,6 +135,8 @@ class Tape:
             return known
         if isinstance(value, list | tuple):
             return tuple(self._plain(each, inputs, changed) for each in value[:MAX_ITEMS])
+        if isinstance(value, slice) and all(isinstance(each, int | None) for each in (value.start, value.stop, value.step)):
+            return value
         return value if isinstance(value, int | float | str | bool | type(None) | torch.dtype) else type(value).__name__
 
 

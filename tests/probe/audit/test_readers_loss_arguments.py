@@ -221,3 +221,34 @@ def test_products_of_embeddings_are_from_no_layer():
         return F.cross_entropy(code @ code.T / 0.1, (y == y[:, None]).float())
 
     assert not call(loss).is_input_from_layer
+
+
+# -- one row and one target for each sample
+
+
+def test_one_row_for_each_sample():
+    assert call(lambda self, x, y: F.cross_entropy(self.a(x), y)).is_per_sample
+    assert call(lambda self, x, y: F.cross_entropy(self.a(x), y.squeeze(1)), X, Y[:, None]).is_per_sample
+    pixels = torch.randint(0, 256, (8, 6), dtype=torch.uint8)
+    assert call(lambda self, x, y: F.cross_entropy(self.a(x / 255), y), pixels, Y).is_per_sample
+
+
+@pytest.mark.parametrize(
+    ("loss", "batch"),
+    [
+        (lambda self, x, y: F.cross_entropy(self.a(x).flatten(0, 1), y.flatten()), (X.view(4, 2, 6), Y.view(4, 2))),
+        (lambda self, x, y: F.cross_entropy(self.a(x).mT, y), (X.view(4, 2, 6), Y.view(4, 2))),
+        (lambda self, x, y: F.cross_entropy(self.a(x), y[:, 0]), (X, torch.stack([Y, Y], 1))),
+        (lambda self, x, y: F.cross_entropy(self.a(x), x[:, 0].long().clamp(0, 2)), (X, Y)),
+        (lambda self, x, y: F.cross_entropy(self.a(x), self.a(x).argmax(1)), (X, Y)),
+        (lambda self, x, y: F.cross_entropy(self.a(F.one_hot(x, 6).float()), y), (torch.arange(8) % 6, Y)),
+        (lambda self, x, y: F.cross_entropy(self.a(F.one_hot(x, 6).float()).mean(1), y), (torch.arange(32).view(8, 4) % 6, Y)),
+        (lambda self, x, y: F.cross_entropy(self.a(x)[:4], y[:4]), (X, Y)),
+        (lambda self, x, y: F.cross_entropy(self.a(torch.ones(8, 6)), y), (X, Y)),
+        (lambda self, x, y: F.mse_loss(self.a(x)[:, 0], y.float()), (X, Y)),
+    ],
+    ids=["flat sequences", "sequences", "one of several targets", "a made target", "pseudo-labels", "tokens laid end to end",
+         "sequences of tokens", "half of the batch", "not of the batch", "no logits"],
+)  # fmt: skip
+def test_other_rows(loss, batch):
+    assert not call(loss, *batch).is_per_sample

@@ -14,6 +14,7 @@ from lightning_nnguard.observation import (
     KeyMaskSeen,
     LayerInputSeen,
     LossCallSeen,
+    NextTokenSeen,
     NormCallSeen,
     ObjectiveSeen,
     PaddingSeen,
@@ -39,6 +40,7 @@ from lightning_nnguard.probe.audit.readers.key_masks import key_masks
 from lightning_nnguard.probe.audit.readers.layer_inputs import layer_inputs
 from lightning_nnguard.probe.audit.readers.layers import convolution_inputs, norm_calls, stacked_layers
 from lightning_nnguard.probe.audit.readers.loss_calls import loss_calls
+from lightning_nnguard.probe.audit.readers.next_tokens import next_tokens
 from lightning_nnguard.probe.audit.readers.objectives import objectives
 from lightning_nnguard.probe.audit.readers.paddings import paddings
 from lightning_nnguard.probe.audit.readers.position_axes import position_axes
@@ -63,6 +65,7 @@ READERS: Mapping[type[Seen], Reader] = {
     PaddingSeen: paddings,
     PositionAxisSeen: position_axes,
     LossCallSeen: loss_calls,
+    NextTokenSeen: next_tokens,
     ObjectiveSeen: objectives,
     WholeLossSeen: whole_losses,
     RandomEvaluationSeen: random_evaluations,

@@ -73,7 +73,8 @@ def begins_with_samples(value: Value) -> bool:
 def _slices_others(call: Call) -> bool:
     """Return whether a call keeps the first dimension as it is, if that is as long as before: `x[:, 1:]`, `x[..., 0]`."""
     index = call.argument(1, "index")
-    return call.function == "getitem" and isinstance(index, tuple) and index[:1] in {("slice",), ("ellipsis",)}
+    first_of = index[:1] if call.function == "getitem" and isinstance(index, tuple) else ()
+    return any(isinstance(each, slice) or each in {"slice", "ellipsis"} for each in first_of)
 
 
 def target_shapes(record: Record) -> tuple[tuple[int, ...], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import log
 
 from lightning_nnguard.observation import LossCallSeen
-from lightning_nnguard.probe.audit.arguments import goals, input_of, is_data, is_given, is_made, squash_of, target_of
+from lightning_nnguard.probe.audit.arguments import goals, input_of, is_data, is_given, is_made, is_per_sample, squash_of, target_of
 from lightning_nnguard.probe.audit.call import Call, Value
 from lightning_nnguard.probe.audit.copying import copied
 from lightning_nnguard.probe.audit.elements import twin_of
@@ -51,6 +51,7 @@ def _seen(record: Record, call: Call, fact: LossFact, num_trained: int, wanted: 
         is_input_data=is_input_data, is_mirrored=is_input_data and is_target_made and _is_mirrored(record, call, wanted),
         is_input_from_layer=layer_of(made_by) is not None,
         is_target_given=is_given(target, source, record), num_unsigned=fact.num_unsigned, num_multi_rows=fact.num_multi_rows,
+        is_per_sample=is_per_sample(target, source, record),
         element=f"{twin.source}[{', '.join((':', *map(str, twin.index)))}]" if twin else "",
         num_compared=twin.num_samples if twin else 0, num_equal=twin.num_equal if twin else 0,
         num_rivals=twin.num_rivals if twin else 0, num_target_values=twin.num_values if twin else 0,
