@@ -30,6 +30,7 @@ from benchmarks.faults.planted import (
     sorted_splits,
     splits,
     variants,
+    weights_and_turns,
 )
 
 FAULTS = (
@@ -60,4 +61,5 @@ FAULTS = (
     *metrics_and_graphs.FAULTS,
     *masks_and_targets.FAULTS,
     *between_epochs.FAULTS,
+    *weights_and_turns.FAULTS,
 )
