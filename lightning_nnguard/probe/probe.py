@@ -124,6 +124,11 @@ class Probe:
         self._began = perf_counter()
         self.seconds = 0.0
 
+    def know_loads(self, paths: Sequence[str]) -> None:
+        """Take the paths of modules into which weights were loaded before the first batch."""
+        if self._steps is not None:
+            self._steps.know_loads(paths)
+
     @property
     def is_current(self) -> bool:
         """Whether the watched parameters are those of the model; looked at only before the first batch."""
