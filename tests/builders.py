@@ -16,6 +16,7 @@ from lightning_nnguard.observation import (
     AverageSeen,
     BroadcastSeen,
     ChoiceSeen,
+    ClassWeightsSeen,
     ClearingSeen,
     ClippingSeen,
     ConstantInputSeen,
@@ -314,6 +315,16 @@ def reduced_weights(**changes: Any) -> ReducedWeightsSeen:
     seen = ReducedWeightsSeen(
         where="", step=0, epoch=0, source="train.py:49, `loss * w`", loss_source="train.py:48, `F.cross_entropy(x, y)`"
     )
+    return replace(seen, **changes)
+
+
+def class_weights(**changes: Any) -> ClassWeightsSeen:
+    """Build a binary loss whose rare positives are weighted up."""
+    seen = ClassWeightsSeen(
+        where="binary_cross_entropy_with_logits()", step=150, epoch=1, function="binary_cross_entropy_with_logits",
+        source="train.py:48, `F.binary_cross_entropy_with_logits(x, y, pos_weight=w)`", weights=(1.0, 9.0), shares=(0.9, 0.1),
+        errors=(0.01, 0.01),
+    )  # fmt: skip
     return replace(seen, **changes)
 
 
@@ -716,6 +727,7 @@ def healthy() -> list[Seen]:
         objective(),
         whole_loss(),
         reduced_weights(),
+        class_weights(),
         parameter(),
         parameter(trainable=False, receives_gradient=False, num_optimizers=0),
         parameter(receives_gradient=False, num_optimizers=0),

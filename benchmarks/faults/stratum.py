@@ -34,7 +34,9 @@ _OF_CODE: dict[str, Stratum] = {
     "NNG116": "contract",
     "NNG118": "contract",
     # wiring: output, loss and target
-    **dict.fromkeys(("NNG208", "NNG209", "NNG210", "NNG211", "NNG212", "NNG228", "NNG229", "NNG239", "NNG240"), "contract"),
+    **dict.fromkeys(
+        ("NNG208", "NNG209", "NNG210", "NNG211", "NNG212", "NNG228", "NNG229", "NNG234", "NNG239", "NNG240"), "contract"
+    ),
     # wiring: how weights begin, what is restored, how a metric is kept
     **dict.fromkeys(("NNG213", "NNG218", "NNG223", "NNG224", "NNG225"), "initialisation-evaluation"),
     # wiring: sizes that somebody chose

@@ -39,7 +39,7 @@ from lightning_nnguard.observation.layers import (
 )
 from lightning_nnguard.observation.leak import HeldGraphsSeen
 from lightning_nnguard.observation.learning import GapSeen, LossSeen
-from lightning_nnguard.observation.loss_call import LossCallSeen, ReducedWeightsSeen
+from lightning_nnguard.observation.loss_call import ClassWeightsSeen, LossCallSeen, ReducedWeightsSeen
 from lightning_nnguard.observation.metrics import EqualitySeen
 from lightning_nnguard.observation.mode import ModeSeen
 from lightning_nnguard.observation.nonfinite import NonFiniteSeen
@@ -79,6 +79,7 @@ __all__ = [
     "AverageSeen",
     "BroadcastSeen",
     "ChoiceSeen",
+    "ClassWeightsSeen",
     "ClearingSeen",
     "ClippingSeen",
     "ConstantInputSeen",

@@ -29,16 +29,25 @@ class ClearingSeen(Seen):
 
 @dataclass(frozen=True, kw_only=True)
 class NoStepSeen(Seen):
-    """A run in which backward passes have run and no optimizer has stepped so far. It is not seen once one has.
+    """Backward passes that have run while no optimizer has stepped so far. It is not seen once one has.
+
+    Where others step and one optimizer does not, that one is told by itself: `where` is its place, such as "optimizers[0]".
 
     Attributes:
-        num_batches: Batches with a backward pass; 0 when an optimizer has stepped at last.
+        num_batches: Batches with a backward pass; 0 when an optimizer has stepped at last. For one optimizer of several, batches
+            since its gradients were first seen, which were not zero on any sampled batch since; 0 when they are, or it has stepped.
         num_clearings: How often gradients were there after a backward pass and gone before the next.
         num_epochs: Epochs that have ended since the first of them began.
         has_moved: Whether weights have changed nevertheless, by a step that was not seen.
+        optimizer: Class of the one optimizer that does not step; "" where none does.
+        parameters: Names of its first parameters.
+        num_parameters: Its parameters.
     """
 
     num_batches: int
     num_clearings: int = 0
     num_epochs: int = 0
     has_moved: bool = False
+    optimizer: str = ""
+    parameters: tuple[str, ...] = ()
+    num_parameters: int = 0

@@ -152,3 +152,28 @@ class ReducedWeightsSeen(Seen):
     num_weights: int = 64
     weight_min: float = 1.0
     weight_max: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassWeightsSeen(Seen):
+    """Class weights that a training loss is given, beside how often the classes occur. `where` is the module and the function.
+
+    It is told on a few sampled steps, of what all sampled batches so far have held. Weights that change are not told.
+
+    Attributes:
+        function: Its name: "cross_entropy", "nll_loss" or "binary_cross_entropy_with_logits".
+        source: "train.py:48, `F.cross_entropy(x, y, weight=w)`"; None when only library code made the call.
+        weights: Weight of each class; 1 and `pos_weight` for the binary loss.
+        shares: Mean over batches of each class's share of the targets, ignored ones apart.
+        errors: Standard error of each share, from how it differs between batches; all 0 would mean that batches are alike.
+        num_targets: Targets counted.
+        num_batches: Batches that held them.
+    """
+
+    function: str = "cross_entropy"
+    source: str | None = None
+    weights: tuple[float, ...] = (1.0, 1.0)
+    shares: tuple[float, ...] = (0.5, 0.5)
+    errors: tuple[float, ...] = (0.01, 0.01)
+    num_targets: int = 1000
+    num_batches: int = 20

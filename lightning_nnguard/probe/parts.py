@@ -37,6 +37,8 @@ from lightning_nnguard.probe.nonfinite import NonFiniteWatch, Save
 from lightning_nnguard.probe.optimization.plan import OptimizationPlan
 from lightning_nnguard.probe.optimization.watch import KINDS as OPTIMIZATION_KINDS
 from lightning_nnguard.probe.optimization.watch import NEED_GRADIENTS, NEED_UPDATES, OptimizationWatch
+from lightning_nnguard.probe.outputs.class_weights import KINDS as CLASS_WEIGHT_KINDS
+from lightning_nnguard.probe.outputs.class_weights import ClassWeightCollector
 from lightning_nnguard.probe.outputs.watch import KINDS as OUTPUT_KINDS
 from lightning_nnguard.probe.outputs.watch import OutputWatch
 from lightning_nnguard.probe.parameters import Parameters, are_maximizing, learning_rates
@@ -74,6 +76,7 @@ class Parts:
         mode_losses: The loss of one batch in both modes.
         steps: What happens between the steps of the optimizers.
         outputs: What loss functions get; it is one of `batches`, too.
+        class_weights: Class weights that losses are given.
         optimization: What the settings of the optimizers leave of a step.
         agreement: What ranks have in common.
         resets: Weights that are replaced between epochs.
@@ -96,6 +99,7 @@ class Parts:
     optimization: OptimizationWatch | None
     agreement: AgreementWatch | None = None
     resets: ResetCollector | None = None
+    class_weights: ClassWeightCollector | None = None
     outputs: OutputWatch | None = None
     samples: SampleWatch | None = None
     inputs: InputWatch | None = None
@@ -109,6 +113,7 @@ class Parts:
             ("non-finite", self.nonfinite), ("losses", self.losses), ("activations", self.activations),
             ("gradients", self.gradients), ("updates", self.updates), ("modes", self.modes),
             ("audit", self.audit), ("inventory", self.inventory), ("loss by mode", self.mode_losses), ("resets", self.resets),
+            ("class weights", self.class_weights),
             *(self.steps.collectors.items() if self.steps is not None else ()),
             *(self.optimization.collectors.items() if self.optimization is not None else ()),
             *(self.agreement.collectors.items() if self.agreement is not None else ()), *self.batches.items(),
@@ -128,10 +133,15 @@ class Parts:
                 table |= {function: (name, listener) for function, name in functions.items()}
         if self.losses is not None:
             table |= {function: (name, self.losses.chance.on_loss) for function, name in fn.LOSSES.items()}
+        watchers: list[tuple[fn.Functions, ExtraListener]] = []
         if self.outputs is not None:
-            for function, name in {**fn.LOSSES, **fn.OTHER_LOSSES}.items():
+            watchers.append(({**fn.LOSSES, **fn.OTHER_LOSSES}, self.outputs.on_loss))
+        if self.class_weights is not None:
+            watchers.append((fn.LOSSES, self.class_weights.on_loss))
+        for listened, watcher in watchers:
+            for function, name in listened.items():
                 known = table.get(function)
-                table[function] = name, _both(known[1], self.outputs.on_loss) if known else self.outputs.on_loss
+                table[function] = name, _both(known[1], watcher) if known else watcher
         return table
 
 
@@ -225,6 +235,11 @@ def build_parts(
             wanted, parameters, ranks=ranks, in_warmup=lambda: losses is not None and losses.in_warmup,
             on_error=lambda error: attempts.fail(error, "outputs"),
         )  # fmt: skip
+    class_weights = None
+    if wanted & CLASS_WEIGHT_KINDS:
+        class_weights = ClassWeightCollector(
+            ranks=ranks, device=device, on_error=lambda error: attempts.fail(error, "class weights")
+        )
     optimization = None
     if wanted & OPTIMIZATION_KINDS and len(parameters):
         optimization = OptimizationWatch(
@@ -249,6 +264,6 @@ def build_parts(
     return Parts(
         nonfinite=nonfinite, losses=losses, activations=activations, gradients=gradients, updates=updates, modes=modes,
         audit=audit, inventory=inventory, mode_losses=mode_losses, steps=steps, optimization=optimization, agreement=agreement,
-        resets=resets, outputs=outputs, samples=samples, inputs=inputs, labels=labels,
+        resets=resets, class_weights=class_weights, outputs=outputs, samples=samples, inputs=inputs, labels=labels,
         batches={name: each for name, each in watches.items() if each is not None},
     )  # fmt: skip

@@ -113,6 +113,11 @@ class Probe:
         self._began = perf_counter()
         self.seconds = 0.0
 
+    def know_loads(self, paths: Sequence[str]) -> None:
+        """Take the paths of modules into which weights were loaded before the first batch."""
+        if self._steps is not None:
+            self._steps.know_loads(paths)
+
     @property
     def losses(self) -> LossCollector | None:
         """The training loss; None when nobody asked for it."""

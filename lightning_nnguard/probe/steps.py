@@ -25,6 +25,7 @@ from lightning_nnguard.probe.duplicates import DuplicateCollector
 from lightning_nnguard.probe.flow import FlowCollector
 from lightning_nnguard.probe.frozen import FrozenCollector
 from lightning_nnguard.probe.leaks import LeakCollector
+from lightning_nnguard.probe.left_out import LeftOutCollector
 from lightning_nnguard.probe.parameters import Parameters
 from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.probe.symmetry import SymmetryCollector
@@ -58,6 +59,7 @@ class StepWatch:
         has_absent = AbsentGradientSeen in wants
         self._absent = AbsentCollector(model, parameters, optimizers=optimizers, cuts=cuts) if has_absent else None
         self._flow = FlowCollector(parameters, optimizers) if wants & {ClearingSeen, NoStepSeen, HeldGraphsSeen} else None
+        self._left_out = LeftOutCollector(parameters, optimizers) if NoStepSeen in wants else None
         self._frozen = FrozenCollector(parameters, ranks=ranks) if FrozenUpdateSeen in wants else None
         self._leaks = LeakCollector(model, ranks=ranks, device=parameters.device) if HeldGraphsSeen in wants else None
         self._symmetry = SymmetryCollector(model, parameters) if SymmetrySeen in wants else None
@@ -67,9 +69,15 @@ class StepWatch:
     def collectors(self) -> Mapping[str, Collector | None]:
         """The collectors by name."""
         return {
-            "absent gradients": self._absent, "order of steps": self._flow, "frozen parameters": self._frozen,
+            "absent gradients": self._absent, "order of steps": self._flow,
+            "optimizers left out": self._left_out, "frozen parameters": self._frozen,
             "held graphs": self._leaks, "symmetry": self._symmetry, "duplicates": self._duplicates,
         }  # fmt: skip
+
+    def know_loads(self, paths: Sequence[str]) -> None:
+        """Take the paths of modules into which weights were loaded."""
+        if self._absent is not None:
+            self._absent.loaded = paths
 
     def start_batch(self) -> None:
         """Begin a sampled batch."""
@@ -77,16 +85,22 @@ class StepWatch:
             self._run("absent gradients", self._absent.start_batch)
         if self._symmetry is not None:
             self._run("symmetry", self._symmetry.start_batch)
+        if self._left_out is not None:
+            self._run("optimizers left out", self._left_out.start_batch)
 
     def before_backward(self, at: At) -> None:
         """Take the moment before a backward pass."""
         if self._flow is not None:
             self._run("order of steps", self._flow.before_backward, at)
+        if self._left_out is not None:
+            self._run("optimizers left out", self._left_out.before_backward, at)
 
     def after_backward(self, *, sampled: bool) -> None:
         """Take the moment after a backward pass: always in manual optimisation, else on sampled steps."""
         if self._flow is not None:
             self._run("order of steps", self._flow.after_backward, sampled=sampled)
+        if self._left_out is not None and sampled:
+            self._run("optimizers left out", self._left_out.after_backward)
         if self._absent is not None and self._absent.has_absent:
             self._run("absent gradients", self._absent.after_backward)
 
@@ -94,6 +108,8 @@ class StepWatch:
         """Take the moment before an optimizer uses its gradients, backward being done."""
         if self._flow is not None:
             self._run("order of steps", self._flow.before_step, optimizer, sampled=sampled)
+        if self._left_out is not None:
+            self._run("optimizers left out", self._left_out.before_step, optimizer)
         if self._absent is not None:
             self._run("absent gradients", self._absent.before_step, optimizer, at.step, sampled=sampled)
         if self._frozen is not None and sampled:

@@ -31,6 +31,7 @@ from benchmarks.faults.planted import (
     sorted_splits,
     splits,
     variants,
+    weights_and_turns,
 )
 
 FAULTS = (
@@ -62,4 +63,5 @@ FAULTS = (
     *masks_and_targets.FAULTS,
     *between_epochs.FAULTS,
     *causality.FAULTS,
+    *weights_and_turns.FAULTS,
 )
