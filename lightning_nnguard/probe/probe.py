@@ -115,8 +115,8 @@ class Probe:
 
     def know_loads(self, paths: Sequence[str]) -> None:
         """Take the paths of modules into which weights were loaded before the first batch."""
-        if self._steps is not None:
-            self._steps.know_loads(paths)
+        if self._parts.steps is not None:
+            self._parts.steps.know_loads(paths)
 
     @property
     def losses(self) -> LossCollector | None:
