@@ -9,7 +9,7 @@ import gc
 import os
 import tracemalloc
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ class Mark:
         resident: Bytes of the process.
         num_tensors: Tensors that are reachable.
         num_elements: Their elements.
+        snapshot: Where Python's objects were made.
     """
 
     traced: int
     resident: int
     num_tensors: int
     num_elements: int
+    snapshot: tracemalloc.Snapshot = field(repr=False)
 
 
 class Marks(pl.Callback):
@@ -60,6 +62,7 @@ class Marks(pl.Callback):
                     resident=pages * os.sysconf("SC_PAGE_SIZE"),
                     num_tensors=len(tensors),
                     num_elements=sum(each.numel() for each in tensors),
+                    snapshot=tracemalloc.take_snapshot(),
                 )
             )
 
@@ -84,7 +87,8 @@ def marks(*guards: Any) -> tuple[Mark, Mark]:
 def test_a_guard_does_not_grow() -> None:
     first, last = marks(NNGuard(every_n_steps=5))
     num = NUM_STEPS - NUM_STEPS // 2
-    told = f"over {num} steps: {first} became {last}"
+    grown = "\n".join(str(each) for each in last.snapshot.compare_to(first.snapshot, "lineno")[:8])
+    told = f"over {num} steps: {first} became {last}; most of it at\n{grown}"
     assert last.num_tensors <= first.num_tensors + 4, told  # what is pending at the moment comes and goes
     assert last.num_elements <= first.num_elements + 1000, told
     # One number for each step would take 32 bytes; a history of one number for each validation is kept.
