@@ -128,7 +128,7 @@ def test_a_body_without_gradients(build: Callable[[], Any], severity: Severity) 
     guard = NNGuard(select=["NNG202"], every_n_steps=5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NNGuardWarning)
-        fit(build(), guard, max_epochs=8, train=loader(256))
+        fit(build(), guard, max_epochs=4, train=loader(256))
     assert guard._error == ""
     (finding,) = guard.findings
     assert finding.severity is severity

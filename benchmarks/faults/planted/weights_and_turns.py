@@ -143,7 +143,7 @@ class _OnFeatures(Task):
 
 def _on_features(*, learns: bool) -> Program:
     data = digits(48, images=True)
-    return Program(module=_OnFeatures(learns=learns), train=data.train, validation=data.validation, epochs=8)
+    return Program(module=_OnFeatures(learns=learns), train=data.train, validation=data.validation, epochs=4)
 
 
 def random_features_without_gradients() -> Program:
@@ -168,6 +168,6 @@ FAULTS = (
     ),
     Fault(make=head_that_is_forgotten, fixed=body_that_is_cleared_and_steps, code="NNG227", before=160, where="optimizers[1]"),
     Fault(
-        make=random_features_without_gradients, fixed=features_that_learn, code="NNG202", before=240, where="features.0.weight",
+        make=random_features_without_gradients, fixed=features_that_learn, code="NNG202", before=100, where="features.0.weight",
     ),
 )  # fmt: skip

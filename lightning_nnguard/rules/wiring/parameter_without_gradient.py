@@ -34,12 +34,12 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
         For a head that is trained later on, or so rarely that 200 steps do not meet it. Experts and heads in a `ModuleList` or
         `ModuleDict` of which others have had a gradient, and the bias of a layer whose weight has had one, give INFO; so do
         modules that run under `torch.no_grad()`, such as a pretrained encoder, and parts that the code of an installed package
-        leaves out by its options (a pooler, a second encoder). Under `torch.no_grad()` they give WARNING only after five whole
-        epochs (an encoder may wait for its stage), and where all weights that run so are as torch initialises linear,
-        convolutional and recurrent layers, nothing was loaded into them, and no part of the same shapes learns, of which they may
-        be a copy. Random features on purpose are to be frozen. Parameters that something other than the optimizer moves (a
-        teacher that is a moving average), frozen ones, and those that no optimizer holds are not judged. An optimizer of a module
-        that is never called, as before a later stage of training, gives INFO.
+        leaves out by its options (a pooler, a second encoder). Under `torch.no_grad()` they give WARNING only where all
+        weights that run so are as torch initialises linear, convolutional and recurrent layers, nothing was loaded into them, and
+        no part of the same shapes learns, of which they may be a copy. Random features on purpose are to be frozen. Parameters
+        that something other than the optimizer moves (a teacher that is a moving average), frozen ones, and those that no
+        optimizer holds are not judged. An optimizer of a module that is never called, as before a later stage of training,
+        gives INFO.
 
     References:
         PyTorch documentation, "Autograd mechanics" and `find_unused_parameters` of `DistributedDataParallel`.
@@ -58,8 +58,6 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
     min_epochs: float = threshold(1, "whole epochs without a gradient, which suffice too", low=1)
     min_epoch_steps: float = threshold(20, "steps of its optimizer that those epochs must have", low=1)
 
-    min_fresh_epochs: float = threshold(5, "whole epochs after which fresh weights that run without gradients warn", low=1)
-
     def check(self, seen: AbsentGradientSeen) -> Finding | None:
         """Judge how long one parameter has been without a gradient."""
         whole = seen.num_epochs >= self.min_epochs and seen.num_steps >= self.min_epoch_steps
@@ -67,7 +65,7 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
             return None
         mild = (
             seen.has_live_twins
-            or (seen.is_switched_off and not (seen.is_fresh and seen.num_epochs >= self.min_fresh_epochs))
+            or (seen.is_switched_off and not seen.is_fresh)
             or seen.is_installed
             or (seen.kind == "bias" and seen.has_live_siblings)
         )
