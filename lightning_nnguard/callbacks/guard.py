@@ -14,7 +14,7 @@ from lightning_nnguard.callbacks.record import Record
 from lightning_nnguard.callbacks.run import GuardRun
 from lightning_nnguard.containment import contain
 from lightning_nnguard.finding import Finding
-from lightning_nnguard.observation import AbsentGradientSeen, LoadSeen, Stage
+from lightning_nnguard.observation import LoadSeen, Stage
 from lightning_nnguard.probe.inventory.loading import LoadWatch
 from lightning_nnguard.probe.ranks import Ranks
 from lightning_nnguard.rules import subscription
@@ -129,7 +129,7 @@ class Guard(CallbackBase):
         if trainer.barebones:
             return
         try:
-            if any(subscription(type(rule)) in {AbsentGradientSeen, LoadSeen} for rule in self._options.policy.rules()):
+            if any(subscription(type(rule)) is LoadSeen for rule in self._options.policy.rules()):
                 self._loads = LoadWatch(pl_module)
         except Exception as error:
             text = f"NNGuard does not see what is loaded: {type(error).__name__}: {error}"

@@ -95,7 +95,6 @@ class GuardRun:
         self._loads = loads
         self._inventory = Inventory(module, lambda: trainer.optimizers, wanted, ranks=self._ranks) if wanted & INVENTORY else None
         self._has_told_set_up = False
-        self._loaded: Sequence[str] = ()
         self._optimization = OptimizationFacts(trainer, module, wanted, self.note, strict=options.strict)
         self.probe = self._new_probe()
         self._gaps = GapWatch(options, wanted, ranks=self._ranks, note=self.note)
@@ -192,8 +191,6 @@ class GuardRun:
         self._has_told_set_up = True
         at = self._view.at()
         loads = self._loads.take(at) if self._loads is not None else ()
-        self._loaded = [each.where for each in loads]
-        self.probe.know_loads(self._loaded)
         if self._inventory is not None:
             watches = self._is_fit and MonitorSeen in self.monitor.wanted
             self._inventory.tell([*loads, *(monitors_of(self._trainer, at) if watches else ())])
@@ -207,7 +204,6 @@ class GuardRun:
             self.probe.close()
             self.probe = self._new_probe()
             self.probe.know(*self._sizes, loading=self._loading)
-            self.probe.know_loads(self._loaded)
         manual = not self._module.automatic_optimization
         self.probe.training.start_batch(batch, at, steps=self._view.steps_after(batch_index), manual=manual)
         self._gaps.offer(batch)

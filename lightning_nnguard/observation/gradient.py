@@ -86,8 +86,6 @@ class AbsentGradientSeen(Seen):
         module: Path of the module that holds it; "" for the LightningModule itself.
         was_called: Whether that module was called on a sampled step; None when nobody looked.
         is_switched_off: Whether that module ran with gradients switched off on every sampled step.
-        is_fresh: Whether it and all other parameters that run so look as torch initialises them, were not loaded, and are no copy
-            of a part that learns; only where gradients are switched off.
         was_moved: Whether something other than the optimizer changes it, such as a moving average.
         has_live_twins: Whether its module is one of several in a list, and the same parameter of another one has had a gradient.
         has_live_siblings: Whether another parameter of its module has had a gradient.
@@ -103,7 +101,6 @@ class AbsentGradientSeen(Seen):
     module: str = ""
     was_called: bool | None = None
     is_switched_off: bool = False
-    is_fresh: bool = False
     was_moved: bool = False
     has_live_twins: bool = False
     has_live_siblings: bool = False

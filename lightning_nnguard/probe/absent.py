@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from lightning_nnguard.observation import AbsentGradientSeen, Seen
 from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.collector import Numbers
-from lightning_nnguard.probe.fresh import have_copies, look_fresh
 from lightning_nnguard.probe.idle import IdleOptimizers
 from lightning_nnguard.probe.owners import CALLED, NOT_CALLED, WITHOUT_GRAD, Owners
 from lightning_nnguard.probe.parameters import Parameters
@@ -74,8 +73,6 @@ class AbsentCollector:
         self._first_epoch: dict[tuple[int, bool], int] = {}
         self._first_square: dict[int, float] = {}
         self._moved: set[int] = set()
-        self._fresh: tuple[frozenset[int], bool] = frozenset(), False
-        self.loaded: Sequence[str] = ()
         self.has_absent = False
 
     # -- during a batch --------------------------------------------------------------------------------------------------------
@@ -195,19 +192,6 @@ class AbsentCollector:
         called = [self._owners.call(index) if index in absent else NOT_CALLED for index in self._open]
         return squares, pack([torch.tensor([given, steps, called], dtype=torch.float32)], torch.device("cpu")).to(device)
 
-    def _are_fresh(self, indices: frozenset[int]) -> bool:
-        """Return whether parameters that run with gradients switched off look as torch initialises them; looked at once."""
-        if self._fresh[0] != indices:
-            infos = self._parameters.infos
-            matrices = {index: infos[index].tensor for index in sorted(indices) if len(infos[index].shape) > 1}
-            is_loaded = any(not path or infos[index].name.startswith(f"{path}.") for index in indices for path in self.loaded)
-            is_whole = all(not infos[index].num_shards for index in indices)
-            is_copy = have_copies(matrices.values(), [infos[index].tensor for index in self._given])
-            looks = not is_loaded and is_whole and not is_copy
-            looks = looks and look_fresh([(self._owners.module(index), tensor) for index, tensor in matrices.items()])
-            self._fresh = indices, looks
-        return self._fresh[1]
-
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Turn the merged numbers of one sampled step into observations."""
         if not self._open:
@@ -216,11 +200,6 @@ class AbsentCollector:
         self._given |= {index for index, has in zip(self._open, given, strict=True) if has > 0}
         live = {self._parameters.infos[index].twins for index in self._given} - {""}
         working = {self._owners.path(index) for index in self._given} if any(steps) else set()
-        off = frozenset(
-            index for index, step, call in zip(self._open, steps, called, strict=True)
-            if step < 0 and call == WITHOUT_GRAD and index not in self._given
-        )  # fmt: skip
-        is_fresh = bool(off) and self._are_fresh(off)
         idle = {index for members in self._idle.values() for index in members}
         alone: list[AbsentGradientSeen] = []
         together: dict[int, AbsentGradientSeen] = {}
@@ -240,7 +219,6 @@ class AbsentCollector:
                 where=info.name, step=at.step, epoch=at.epoch, kind=info.kind, num_steps=num_steps,
                 num_epochs=max(at.epoch - first - 1, 0) if num_steps else 0, module=path,
                 was_called=was_called, is_switched_off=bool(num_steps) and call == WITHOUT_GRAD,
-                is_fresh=is_fresh and index in off,
                 was_moved=index in self._moved, has_live_twins=info.twins in live, has_live_siblings=path in working,
                 is_installed=info.is_installed,
             )  # fmt: skip

@@ -61,8 +61,7 @@ def joined(
         members[0], where=where, num_steps=min(each.num_steps for each in members),
         num_epochs=min(each.num_epochs for each in members), module=_common(each.module for each in members),
         was_called=True if True in called else None if None in called else False,
-        is_switched_off=all(each.is_switched_off for each in members), is_fresh=all(each.is_fresh for each in members),
-        was_moved=any(each.was_moved for each in members),
+        is_switched_off=all(each.is_switched_off for each in members), was_moved=any(each.was_moved for each in members),
         has_live_twins=False, has_live_siblings=False, is_installed=all(each.is_installed for each in members),
         optimizer=optimizer, num_parameters=len(members), cuts=tuple(lines)[:MAX_CUTS],
     )  # fmt: skip

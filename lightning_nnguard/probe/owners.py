@@ -81,10 +81,6 @@ class Owners:
             return CALLED
         return WITHOUT_GRAD if owner in self._without_grad else NOT_CALLED if owner in self._looked else UNKNOWN
 
-    def module(self, index: int) -> nn.Module:
-        """Return the module that holds a parameter."""
-        return self._of(index)[0]
-
     def _of(self, index: int) -> tuple[nn.Module, str]:
         if self._table is None:
             self._table = {

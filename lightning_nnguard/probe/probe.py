@@ -113,21 +113,6 @@ class Probe:
         self._began = perf_counter()
         self.seconds = 0.0
 
-    def know_loads(self, paths: Sequence[str]) -> None:
-        """Take the paths of modules into which weights were loaded before the first batch."""
-        if self._parts.steps is not None:
-            self._parts.steps.know_loads(paths)
-
-    @property
-    def losses(self) -> LossCollector | None:
-        """The training loss; None when nobody asked for it."""
-        return self._parts.losses
-
-    @property
-    def modes(self) -> ModeCollector | None:
-        """Training and evaluation modes; None when nobody asked for them."""
-        return self._parts.modes
-
     @property
     def is_current(self) -> bool:
         """Whether the watched parameters are those of the model; looked at only before the first batch."""

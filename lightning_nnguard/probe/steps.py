@@ -74,11 +74,6 @@ class StepWatch:
             "held graphs": self._leaks, "symmetry": self._symmetry, "duplicates": self._duplicates,
         }  # fmt: skip
 
-    def know_loads(self, paths: Sequence[str]) -> None:
-        """Take the paths of modules into which weights were loaded."""
-        if self._absent is not None:
-            self._absent.loaded = paths
-
     def start_batch(self) -> None:
         """Begin a sampled batch."""
         if self._absent is not None:

@@ -122,38 +122,6 @@ def head_that_is_forgotten() -> Program:
     return _in_two_parts("clear step", "")
 
 
-# -- NNG202 of a part that was never trained
-
-
-class _OnFeatures(Task):
-    """A classifier on the features of convolutions, which begin as torch initialises them."""
-
-    def __init__(self, *, learns: bool) -> None:
-        super().__init__(nn.Linear(96, 10))
-        self.features = nn.Sequential(
-            nn.Conv2d(1, 12, 3, 2, 1), nn.GELU(), nn.Conv2d(12, 24, 3, 2, 1), nn.GELU(), nn.Flatten()
-        )  # fmt: skip
-        self.learns = learns
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
-            features = self.features(x)
-        return super().forward(features)
-
-
-def _on_features(*, learns: bool) -> Program:
-    data = digits(48, images=True)
-    return Program(module=_OnFeatures(learns=learns), train=data.train, validation=data.validation, epochs=4)
-
-
-def random_features_without_gradients() -> Program:
-    return _on_features(learns=False)
-
-
-def features_that_learn() -> Program:
-    return _on_features(learns=True)
-
-
 FAULTS = (
     Fault(
         make=positives_for_each_negative, fixed=negatives_for_each_positive, code="NNG234", before=200,
@@ -167,7 +135,4 @@ FAULTS = (
         make=body_that_is_only_cleared, fixed=body_that_is_cleared_and_steps, code="NNG227", before=120, where="optimizers[0]",
     ),
     Fault(make=head_that_is_forgotten, fixed=body_that_is_cleared_and_steps, code="NNG227", before=160, where="optimizers[1]"),
-    Fault(
-        make=random_features_without_gradients, fixed=features_that_learn, code="NNG202", before=100, where="features.0.weight",
-    ),
 )  # fmt: skip

@@ -33,10 +33,8 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
     When it is harmless:
         For a head that is trained later on, or so rarely that 200 steps do not meet it. Experts and heads in a `ModuleList` or
         `ModuleDict` of which others have had a gradient, and the bias of a layer whose weight has had one, give INFO; so do
-        modules that run under `torch.no_grad()`, such as a pretrained encoder, and parts that the code of an installed package
-        leaves out by its options (a pooler, a second encoder). Under `torch.no_grad()` they give WARNING only where all
-        weights that run so are as torch initialises linear, convolutional and recurrent layers, nothing was loaded into them, and
-        no part of the same shapes learns, of which they may be a copy. Random features on purpose are to be frozen. Parameters
+        modules that run under `torch.no_grad()`, such as an encoder that is trained from a later epoch on, and parts that the code
+        of an installed package leaves out by its options (a pooler, a second encoder). Parameters
         that something other than the optimizer moves (a teacher that is a moving average), frozen ones, and those that no
         optimizer holds are not judged. An optimizer of a module that is never called, as before a later stage of training,
         gives INFO.
@@ -63,12 +61,7 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
         whole = seen.num_epochs >= self.min_epochs and seen.num_steps >= self.min_epoch_steps
         if seen.was_moved or not (seen.num_steps >= self.min_steps or whole):
             return None
-        mild = (
-            seen.has_live_twins
-            or (seen.is_switched_off and not seen.is_fresh)
-            or seen.is_installed
-            or (seen.kind == "bias" and seen.has_live_siblings)
-        )
+        mild = seen.has_live_twins or seen.is_switched_off or seen.is_installed or (seen.kind == "bias" and seen.has_live_siblings)
         mild = mild or (bool(seen.optimizer) and seen.was_called is False)
         limit = f"{self.min_steps:g} steps" if seen.num_steps >= self.min_steps else f"{self.min_epochs:g} whole epoch"
         return self.finding(
@@ -92,8 +85,7 @@ class ParameterWithoutGradient(Rule[AbsentGradientSeen]):
         if seen.was_called is None or not seen.module:
             return ""
         if seen.is_switched_off:
-            fresh = ", and all weights there look as torch initialises them" if seen.is_fresh else ""
-            return f"; its module `{seen.module}` runs with gradients switched off{fresh}"
+            return f"; its module `{seen.module}` runs with gradients switched off"
         if seen.was_called:
             return f"; its module `{seen.module}` is called, but what it returns does not reach the loss, or is detached"
         return f"; its module `{seen.module}` is never called"

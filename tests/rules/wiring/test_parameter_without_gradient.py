@@ -38,14 +38,6 @@ def test_only_mentions(changes):
     speaks(RULE, absent_gradient(num_steps=200, **changes), severity=Severity.INFO)
 
 
-def test_fresh_weights_without_gradients_are_a_fault():
-    changes = {"num_steps": 200, "is_switched_off": True, "was_called": True}
-    words = "gradients switched off, and all weights there look as torch initialises them"
-    speaks(RULE, absent_gradient(**changes, is_fresh=True), words, severity=Severity.WARNING)
-    assert "initialises" not in speaks(RULE, absent_gradient(**changes), severity=Severity.INFO).message
-    speaks(RULE, absent_gradient(**changes, is_fresh=True, is_installed=True), severity=Severity.INFO)
-
-
 def test_a_weight_is_no_bias():
     speaks(RULE, absent_gradient(num_steps=200, has_live_siblings=True), severity=Severity.WARNING)
 
