@@ -70,7 +70,7 @@ def read(run: Path) -> Logbook:
         path=path,
         start=by_event["start"][-1] if by_event["start"] else {},
         epochs=by_event["epoch"],
-        findings=sorted(last.values(), key=_rank) if ends else list(said.values()),
+        findings=sorted({**said, **last}.values(), key=_rank) if ends else list(said.values()),
         summary=ends[0] if ends else {},
     )
 

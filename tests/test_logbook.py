@@ -97,6 +97,17 @@ def test_what_is_no_logbook_is_refused_with_its_line(tmp_path: Path, text: str) 
         read(path)
 
 
+def test_findings_of_a_guard_that_did_not_come_to_its_end(tmp_path: Path) -> None:
+    lines = [
+        {"event": "start"},
+        {"event": "new", "code": "NNG101", "severity": "info"},
+        {"event": "new", "code": "NNG301", "severity": "error"},
+        {"event": "summary", "findings": [{"code": "NNG101", "severity": "warning"}]},
+    ]
+    (tmp_path / "nnguard.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [(each["code"], each["severity"]) for each in read(tmp_path).findings] == [("NNG301", "error"), ("NNG101", "warning")]
+
+
 def test_no_logbook_at_all(tmp_path: Path) -> None:
     result = nnguard("compare", tmp_path, tmp_path)
     assert result.exit_code == 2

@@ -33,6 +33,7 @@ from lightning_nnguard.probe.data.labels import KINDS as LABELS
 from lightning_nnguard.probe.inventory.inventory import INVENTORY, Inventory
 from lightning_nnguard.probe.inventory.loading import LoadWatch
 from lightning_nnguard.probe.nonfinite import BatchKept
+from lightning_nnguard.probe.outputs.class_weights import KINDS as CLASS_WEIGHTS
 from lightning_nnguard.probe.pictures import batch_seen, filters_seen
 from lightning_nnguard.probe.probe import Probe
 from lightning_nnguard.probe.ranks import Ranks
@@ -175,7 +176,7 @@ class GuardRun:
 
     def _learn_loading(self) -> Loading | None:
         """Return what is known of the loaders, when somebody asks for it; all ranks judge by what rank zero knows."""
-        if not self.monitor.wanted & (SAMPLES | LABELS):
+        if not self.monitor.wanted & (SAMPLES | LABELS | CLASS_WEIGHTS):
             return None
         own: list[Loading] = []
         try:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
+_EAGER = "force_eager"
 #: How a note begins that says what the compiler hides.
 COMPILED = "code is compiled in this process: "
 #: What nobody sees of code that is compiled.
@@ -60,10 +61,15 @@ class Uncompiled:
     def enter(self) -> None:
         """Run compiled code uncompiled from now on."""
         if self._stance is None:
-            self._stance = torch.compiler.set_stance("force_eager")  # takes effect at once
+            self._stance = torch.compiler.set_stance(_EAGER)  # takes effect at once
 
     def leave(self) -> None:
         """Run it compiled again; does nothing when that is so already."""
         stance, self._stance = self._stance, None
-        if stance is not None:
+        if stance is not None and _stance_now() == _EAGER:  # else somebody has set another one since, which is to stay
             stance.__exit__(None, None, None)
+
+
+def _stance_now() -> str:
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")
+    return str(getattr(getattr(dynamo, "_stance", None), "stance", _EAGER))

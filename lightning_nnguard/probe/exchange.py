@@ -44,6 +44,7 @@ class Exchange:
         self._collectors, self._ranks, self._device, self._on_error = dict(collectors), ranks, device, on_error
         self._off: set[str] = set()
         self._sent: _Sent | None = None
+        self._ends = False
 
     @property
     def is_pending(self) -> bool:
@@ -88,8 +89,13 @@ class Exchange:
         )
 
     def turn_off(self) -> None:
-        """Send nothing but zeros from now on. The other ranks turn their collectors off, too, when they read that."""
-        self._off.update(self._collectors)
+        """Send nothing but zeros from now on. The other ranks turn their collectors off, too, when they read that.
+
+        What was sent already is read to its end: the other ranks may wait for words about it.
+        """
+        if self._sent is None:
+            self._off.update(self._collectors)
+        self._ends = True
 
     def _fail(self, name: str, error: Exception) -> None:
         self._off.add(name)
@@ -124,4 +130,6 @@ class Exchange:
                 seen[name] = list(collector.observe(*part, sent.at))
             except Exception as error:
                 self._fail(name, error)
+        if self._ends:
+            self._off.update(self._collectors)
         return sums[:num_own], sent.at, seen

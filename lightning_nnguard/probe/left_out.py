@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -128,28 +128,29 @@ class LeftOutCollector:
     @property
     def sizes(self) -> tuple[int, int]:
         """Lengths of what `pack` returns."""
-        return 0, 4 * _MAX_OPTIMIZERS
+        return 0, 5 * _MAX_OPTIMIZERS
 
     @torch.no_grad()
     def pack(self) -> tuple[Tensor, Tensor]:
-        """Return minus the batches and clearings, of which the smallest of all ranks counts; who has no gradient; who has moved."""
+        """Return minus the batches, clearings and epochs, of which the smallest of all ranks counts; who is idle; who has moved."""
         for slot, optimizer in enumerate(self._optimizers()[:_MAX_OPTIMIZERS]):
             if id(optimizer) in self._stepped:
                 self._waiting.pop(slot, None)
         if not self._waiting:
             return self._nothing[:0], self._nothing
         device = self._parameters.device
-        numbers = torch.zeros(2, _MAX_OPTIMIZERS)
+        numbers = torch.zeros(3, _MAX_OPTIMIZERS)
         flags = torch.zeros(2, _MAX_OPTIMIZERS, device=device)
         for slot, waiting in self._waiting.items():
-            numbers[0, slot], numbers[1, slot] = -waiting.num_batches, -waiting.num_clearings
+            num_epochs = max(self._latest.epoch - waiting.first_epoch, 0)
+            numbers[:, slot] = -torch.tensor([waiting.num_batches, waiting.num_clearings, num_epochs])
             flags[0, slot] = 1.0 if waiting.live is None else (~waiting.live).float().to(device)
             flags[1, slot] = torch.stack([(_sample(each) != copy).any().to(device) for each, copy in waiting.samples]).any()
         return self._nothing[:0], pack([numbers.to(device), flags], device)
 
     def observe(self, sums: Numbers, maxima: Numbers, at: At) -> Sequence[Seen]:
         """Turn the merged numbers of one sampled step into observations."""
-        batches, clearings, dead, moved = maxima.reshape(4, _MAX_OPTIMIZERS)
+        batches, clearings, epochs, dead, moved = maxima.reshape(5, _MAX_OPTIMIZERS)
         seen: list[Seen] = []
         for slot, optimizer in enumerate(self._optimizers()[:_MAX_OPTIMIZERS]):
             waiting = self._waiting.get(slot)
@@ -162,18 +163,18 @@ class LeftOutCollector:
             num = round(-float(batches[slot])) if moved[slot] <= 0 and dead[slot] <= 0 else 0
             if num > 0 and waiting is not None:
                 self._told.add(slot)
-                seen.append(self._seen(slot, optimizer, waiting, at, num=num, num_clearings=round(-float(clearings[slot]))))
+                found = self._seen(slot, optimizer, at)
+                seen.append(replace(found, num_batches=num, num_clearings=-round(clearings[slot]), num_epochs=-round(epochs[slot])))
             elif slot in self._told:
                 name = type(optimizer).__name__
                 seen.append(NoStepSeen(where=f"optimizers[{slot}]", step=at.step, epoch=at.epoch, num_batches=0, optimizer=name))
         return seen
 
-    def _seen(self, slot: int, optimizer: Optimizer, waiting: _Waiting, at: At, *, num: int, num_clearings: int) -> NoStepSeen:
+    def _seen(self, slot: int, optimizer: Optimizer, at: At) -> NoStepSeen:
         infos, index = self._parameters.infos, self._parameters.index
         names = [infos[index[id(each)]].name for each in _held(optimizer) if id(each) in index]
         return NoStepSeen(
-            where=f"optimizers[{slot}]", step=at.step, epoch=at.epoch, num_batches=num, num_clearings=num_clearings,
-            num_epochs=max(at.epoch - waiting.first_epoch, 0), optimizer=type(optimizer).__name__,
+            where=f"optimizers[{slot}]", step=at.step, epoch=at.epoch, num_batches=0, optimizer=type(optimizer).__name__,
             parameters=tuple(names[:_MAX_NAMES]), num_parameters=len(names),
         )  # fmt: skip
 

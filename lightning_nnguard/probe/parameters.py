@@ -26,7 +26,7 @@ class Parameters:
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
         self.infos: list[ParameterInfo] = list(parameters_of(model))
         self.index = {id(info.tensor): i for i, info in enumerate(self.infos)}
-        self.device = next((each.device for each in model.parameters()), torch.device("cpu"))
+        self.device = next((each.device for each in model.parameters() if not each.is_meta), torch.device("cpu"))
         weights = [replication_weight(info.tensor, ranks.world_size, info.num_shards) for info in self.infos]
         self.weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
         self.is_matrix = [info.kind == "weight" and len(info.shape) >= 2 for info in self.infos]

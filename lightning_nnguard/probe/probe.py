@@ -110,8 +110,20 @@ class Probe:
             self._attempts.run("samples", self._parts.samples.know, loading)
         if self._parts.labels is not None and loading is not None:
             self._attempts.run("labels", self._parts.labels.know, loading)
+        if self._parts.class_weights is not None and loading is not None:
+            self._parts.class_weights.know(loading)
         self._began = perf_counter()
         self.seconds = 0.0
+
+    @property
+    def losses(self) -> LossCollector | None:
+        """The training loss; None when nobody asked for it."""
+        return self._parts.losses
+
+    @property
+    def modes(self) -> ModeCollector | None:
+        """Training and evaluation modes; None when nobody asked for them."""
+        return self._parts.modes
 
     @property
     def is_current(self) -> bool:

@@ -70,6 +70,20 @@ def dead() -> Plain:
     return module
 
 
+class SetsItsOwn(Plain):
+    """Sets a stance of its own in a sampled step."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        torch.compiler.set_stance("eager_on_recompile")
+        return super().training_step(batch, batch_idx)
+
+
+def own_stance() -> SetsItsOwn:
+    module = SetsItsOwn()
+    module.net.compile(backend=BACKEND)
+    return module
+
+
 class Log:
     """Writes down at which steps evaluation and training ran without the compiler, and what the guard notes."""
 
@@ -116,6 +130,8 @@ def shown(
             fit(module, *([guard] if guarded else []), train=loader(80, shuffle=True), validation=loader(24), **options)
     except ZeroDivisionError as caught:
         error = str(caught)
+    stance = eval_frame._stance.stance
+    torch.compiler.set_stance("default")
     return {
         "findings": [[each.code, each.step, each.message] for each in guard.findings],
         "state": {name: value.tolist() for name, value in module.state_dict().items()},
@@ -125,7 +141,7 @@ def shown(
         "eager": list(Log.eager),
         "notes": sorted(set(Log.notes)),
         "error": error,
-        "stance": eval_frame._stance.stance,
+        "stance": stance,
         "num_modes": len(torch.overrides._get_current_function_mode_stack()),
     }
 
@@ -149,6 +165,7 @@ if __name__ == "__main__":
             "eager, whole": shown(whole, drop_in=NNGuard(compiled="eager", every_n_steps=2)),
             "dead": shown(dead, drop_in=DeadReLU(compiled="eager", every_n_steps=3, thresholds=FEW), **many),
             "dead, left": shown(dead, drop_in=DeadReLU(every_n_steps=3, thresholds=FEW), **many),
+            "own stance": shown(own_stance, drop_in=NNGuard(compiled="eager", every_n_steps=2)),
             "modes alone": shown(Compiled, drop_in=TrainEvalMode()),
         }
     print(json.dumps(everything))

@@ -360,7 +360,7 @@ class Watch(pl.Callback):
     def _tape(self) -> Tape | None:
         run = self.watch._run
         assert run is not None
-        audit = run.probe._audit
+        audit = run.probe._parts.audit
         assert audit is not None
         return audit.tape
 

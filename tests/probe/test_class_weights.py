@@ -15,6 +15,7 @@ from lightning_nnguard.probe.at import At
 from lightning_nnguard.probe.frames import Caller
 from lightning_nnguard.probe.outputs.class_weights import ClassWeightCollector
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.samples.loading import Loading
 
 WHO = Caller(path="head", module_id=0, is_library=False, source=None, functions=())
 RARE = torch.tensor([0.0, 0.0, 0.0, 1.0])
@@ -68,6 +69,16 @@ def test_a_batch_of_ignored_targets_counts_for_nothing() -> None:
     assert (seen.shares, seen.num_batches) == (pytest.approx((2 / 3, 1 / 3)), 4)
 
 
+@pytest.mark.parametrize("changes", [{"replaces": True}, {"is_even": False}])
+def test_where_samples_are_not_drawn_evenly_weights_may_correct_for_that(changes: dict[str, bool]) -> None:
+    watch = collector()
+    watch.know(Loading(**{"is_even": True, **changes}))
+    assert told(watch, binary(RARE, pos_weight=torch.tensor([0.5]))) == []
+    watch = collector()
+    watch.know(Loading(is_even=True))
+    assert told(watch, binary(RARE, pos_weight=torch.tensor([0.5])))
+
+
 def test_told_with_growing_distance() -> None:
     seen = told(collector(), binary(RARE, pos_weight=torch.tensor(0.5)), num=40)
     assert [each.num_batches for each in seen] == [8, 10, 12, 15, 18, 22, 27, 33]
@@ -77,6 +88,7 @@ def test_told_with_growing_distance() -> None:
     "calls",
     [
         [binary(RARE)],
+        [binary(RARE, pos_weight=torch.tensor(0.5), reduction="none")],
         [binary(RARE, pos_weight=torch.tensor(0.5), weight=torch.ones(4))],
         [binary(RARE.view(2, 2), pos_weight=torch.tensor(0.5))],
         [binary(RARE.view(2, 2), pos_weight=torch.tensor([0.5, 0.2]))],
@@ -87,7 +99,7 @@ def test_told_with_growing_distance() -> None:
         [("cross_entropy", (torch.zeros(2, 2), torch.tensor([0, 1])), {"weight": torch.tensor([1.0, 2.0])})],
     ],
     ids=[
-        "no weight", "weights of samples", "several labels", "several weights", "soft labels", "changing weight",
+        "no weight", "masked afterwards", "weights of samples", "several labels", "several weights", "soft labels", "changing weight",
         "changing classes", "soft classes", "no gradient",
     ],
 )  # fmt: skip

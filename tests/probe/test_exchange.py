@@ -129,6 +129,18 @@ def test_a_rank_that_stands_by_turns_all_off_everywhere() -> None:
     assert ours["a"].observed == 0
 
 
+def test_a_rank_that_stands_by_takes_part_in_what_was_sent_before() -> None:
+    ours = {"a": Collects(1.0)}
+    made, _ = exchange(ours, Ranks())
+    made.send(torch.zeros(0), AT)
+    made.turn_off()  # the other ranks may wait for words about what was sent
+    made.read(0)
+    assert ours["a"].observed == 1
+    made.send(torch.zeros(0), AT)
+    made.read(0)
+    assert ours["a"].observed == 1
+
+
 def test_pack_makes_one_flat_float32() -> None:
     assert pack([], CPU).shape == (0,)
     packed = pack([torch.ones(2, 2), torch.zeros((), dtype=torch.float64), torch.ones(1, dtype=torch.bool)], CPU)

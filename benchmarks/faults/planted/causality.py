@@ -97,8 +97,8 @@ def _ignoring(index: int) -> Program:
     return Program(module=task, train=train, validation=validation, epochs=3)
 
 
-def digits_without_the_zero() -> Program:
-    return _ignoring(0)
+def digits_without_the_three() -> Program:
+    return _ignoring(3)
 
 
 def digits_with_all_of_them() -> Program:
@@ -120,8 +120,8 @@ def _wines(index: int) -> Program:
     return Program(module=_Wines(index), train=train, validation=validation, epochs=10)
 
 
-def wines_without_the_last() -> Program:
-    return _wines(2)
+def wines_without_the_second() -> Program:
+    return _wines(1)
 
 
 def wines_with_all_of_them() -> Program:
@@ -137,6 +137,6 @@ FAULTS = (
         make=heads_that_look_ahead, fixed=heads_that_look_back, code="NNG239", before=1, where="net",
         line="F.scaled_dot_product_attention",
     ),
-    Fault(make=digits_without_the_zero, fixed=digits_with_all_of_them, code="NNG240", before=1, line="self._loss(self(x), y)"),
-    Fault(make=wines_without_the_last, fixed=wines_with_all_of_them, code="NNG240", before=1, line="ignore_index=self.index"),
+    Fault(make=digits_without_the_three, fixed=digits_with_all_of_them, code="NNG240", before=1, line="self._loss(self(x), y)"),
+    Fault(make=wines_without_the_second, fixed=wines_with_all_of_them, code="NNG240", before=1, line="ignore_index=self.index"),
 )  # fmt: skip

@@ -107,7 +107,7 @@ class _InTwoParts(Manual):
 
 def _in_two_parts(body: str, head: str) -> Program:
     data = digits(32)
-    return Program(module=_InTwoParts(mlp(64, 10, nn.Tanh, depth=2), body, head), train=data.train, epochs=4)
+    return Program(module=_InTwoParts(mlp(64, 10, nn.Tanh, depth=2), body, head), train=data.train, epochs=8)
 
 
 def body_that_is_only_cleared() -> Program:

@@ -15,6 +15,7 @@ from lightning_nnguard.probe.collector import Numbers
 from lightning_nnguard.probe.frames import Caller, expression
 from lightning_nnguard.probe.functions import argument
 from lightning_nnguard.probe.ranks import Ranks
+from lightning_nnguard.probe.samples.loading import Loading
 
 #: Kinds of observation that come from here.
 KINDS: frozenset[type[Seen]] = frozenset({ClassWeightsSeen})
@@ -116,6 +117,10 @@ class ClassWeightCollector:
         self._next = _FIRST_TELLING
         self._is_off = False
 
+    def know(self, loading: Loading) -> None:
+        """Take what is known of the loaders; where samples are not drawn evenly, weights may correct for that."""
+        self._is_off = self._is_off or loading.replaces or not loading.is_even
+
     def on_loss(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object, who: Caller) -> None:
         """Take one call of a loss function."""
         if self._is_off or not isinstance(result, Tensor) or not result.requires_grad:
@@ -195,6 +200,8 @@ def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Te
         weights = argument(args, kwargs, 6, "pos_weight", None)
     else:
         return None
+    if argument(args, kwargs, 99, "reduction", "mean") not in ("mean", "sum"):
+        return None  # what is masked afterwards is in the targets still
     target = argument(args, kwargs, 1, "target", None)
     if not (_is_plain(weights) and _is_plain(target)) or weights.device != target.device:
         return None

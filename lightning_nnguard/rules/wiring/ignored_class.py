@@ -17,7 +17,8 @@ class IgnoredClass(Rule[LossCallSeen]):
 
     What it checks:
         The calls of `cross_entropy` and `nll_loss` in the audited batches of training whose logits have one row for each sample:
-        whether some targets equal `ignore_index`, although the logits have a unit for this number.
+        whether some targets equal `ignore_index`, although the logits have a unit for this number. It is INFO for the first and the
+        last number, which stand for unknown labels in some data sets.
 
     Why it matters:
         These samples have no loss and no gradient. Nothing ever raises the logit of their class, so it is never predicted; the loss
@@ -66,4 +67,5 @@ class IgnoredClass(Rule[LossCallSeen]):
                 "num_targets": seen.num_targets, "ignored_fraction": share, "max_ignored_fraction": self.max_ignored_fraction,
                 "num_classes": seen.input_shape[1],
             },
+            severity=Severity.INFO if seen.ignore_index in (0, seen.input_shape[1] - 1) else None,
         )  # fmt: skip

@@ -33,8 +33,9 @@ class NoCausalMask(Rule[NextTokenSeen]):
     When it is harmless:
         When to look ahead is the task, as where an encoder is to move a sequence by one. Not reported are batches in which any
         attention hides later positions, such as that of a decoder; attention that cannot be read, runs over another dimension, or
-        is pooled; losses of `reduction="none"`; targets of which few count, that follow from the token at the same place, or that
-        go round (`tokens.roll(-1, 1)`); and tokens that are hidden or moved on the way.
+        is pooled; models with recurrent layers or one-dimensional convolutions, which may do without a mask; losses of
+        `reduction="none"`; targets of which few count, that follow from the token at the same place, or that go round
+        (`tokens.roll(-1, 1)`); and tokens that are hidden or moved on the way.
 
     References:
         Vaswani et al., "Attention Is All You Need" (arXiv:1706.03762), section 3.2.3: the decoder's mask keeps the predictions for

@@ -17,9 +17,10 @@ class OptimizerNeverSteps(Rule[NoStepSeen]):
     What it checks:
         Batches with a backward pass since training began, as long as no optimizer has stepped and no weight has moved. When
         gradients are cleared between the passes, 20 batches are enough. When they are left, it may be an accumulation: then 1000
-        batches, or two epochs, must have gone by. Where others step, one optimizer gives WARNING when its parameters have gradients
+        batches, or two epochs, must have gone by. Where others step, one optimizer is told, too, when its parameters have gradients
         that are not zero on all sampled batches, and neither it steps nor its weights move: for a whole epoch and 100 batches,
-        or two whole epochs and 20 batches; when its gradients are never cleared, for two epochs and 100 batches.
+        or two whole epochs and 20 batches; when its gradients are never cleared, for two epochs and 100 batches. That is INFO,
+        because it may wait for a later stage, and WARNING after five whole epochs.
 
     Why it matters:
         Gradients are computed and thrown away. The model, or that part of it, stays as it was initialised, while losses are logged
@@ -51,6 +52,7 @@ class OptimizerNeverSteps(Rule[NoStepSeen]):
     min_batches_of_one: float = threshold(
         100, "batches without a step of one optimizer, while others step, in a whole epoch", low=1
     )
+    min_epochs_of_one: float = threshold(5, "whole epochs without a step of one optimizer for a WARNING", low=1)
     max_kept: float = threshold(0.5, "share of these batches that may begin with its gradients of the batch before", high=1)
 
     def check(self, seen: NoStepSeen) -> Finding | None:
@@ -101,5 +103,5 @@ class OptimizerNeverSteps(Rule[NoStepSeen]):
                 "optimizer": seen.optimizer,
                 "num_parameters": seen.num_parameters,
             },
-            severity=Severity.WARNING,
+            severity=Severity.WARNING if seen.num_epochs >= self.min_epochs_of_one else Severity.INFO,
         )

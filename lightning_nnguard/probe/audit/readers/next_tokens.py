@@ -14,12 +14,18 @@ from lightning_nnguard.probe.audit.record import Record
 from lightning_nnguard.probe.audit.shift import Layout, Shift, layouts, led_by, shift
 
 _PRODUCTS = frozenset({"matmul", "bmm", "baddbmm", "einsum"})
+#: What may tell positions before from those after by itself: a recurrent decoder's encoder may see the whole.
+_OTHER_WAYS = frozenset(
+    {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "conv1d"}
+)
 _LAYER, _FUSED = "multi_head_attention_forward", "scaled_dot_product_attention"
 
 
 def next_tokens(record: Record) -> Sequence[NextTokenSeen]:
     """Return one observation for each trained loss over classes to which attention to its own tokens leads, if all can be read."""
-    if not any(isinstance(call.fact, TokenFact) for call in record.calls):
+    if not any(isinstance(call.fact, TokenFact) for call in record.calls) or any(
+        call.function in _OTHER_WAYS for call in record.calls
+    ):
         return []
     # As any attention that hides later keys, a decoder's for example, shows that the author knows of them, all of them count.
     facts = [fact for call in record.calls if (fact := call.fact_of(FutureFact)) is not None]
