@@ -99,8 +99,8 @@ def test_told_with_growing_distance() -> None:
         [("cross_entropy", (torch.zeros(2, 2), torch.tensor([0, 1])), {"weight": torch.tensor([1.0, 2.0])})],
     ],
     ids=[
-        "no weight", "masked afterwards", "weights of samples", "several labels", "several weights", "soft labels", "changing weight",
-        "changing classes", "soft classes", "no gradient",
+        "no weight", "masked afterwards", "weights of samples", "several labels", "several weights", "soft labels",
+        "changing weight", "changing classes", "soft classes", "no gradient",
     ],
 )  # fmt: skip
 def test_not_told(calls: list[Any]) -> None:
