@@ -57,9 +57,10 @@ class Parts(Classifier):
         pass
 
 
-def test_the_one_that_never_steps_is_named() -> None:
-    (finding,) = findings(Parts())
-    assert (finding.code, finding.severity, finding.where) == ("NNG227", Severity.WARNING, "optimizers[0]")
+@pytest.mark.parametrize(("epochs", "severity"), [(5, Severity.INFO), (8, Severity.WARNING)])
+def test_the_one_that_never_steps_is_named(epochs: int, severity: Severity) -> None:
+    (finding,) = findings(Parts(), epochs=epochs)
+    assert (finding.code, finding.severity, finding.where) == ("NNG227", severity, "optimizers[0]")
     assert "`net.0.weight`, `net.0.bias`)" in finding.message
     assert finding.epoch == 2
 
