@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import copy
 import logging
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -24,34 +21,29 @@ from lightning_nnguard import NNGuard
 #: Steps in which weights drift apart; one of ten is sampled at the start of a run.
 NUM_STEPS = 30
 _NUM_PAIRS = 10
-_NUM_MEMORY_STEPS = 3
 
 
 def main() -> None:
     """Print time, memory and numbers of compiled and of eager steps as a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compiled", description=__doc__)
     parser.add_argument("--models", nargs="+", choices=WORKS, default=["small", "transformer"], help="trainings to measure")
-    parser.add_argument("--memory-of", nargs=2, metavar=("MODEL", "KIND"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in ("lightning.pytorch", "lightning_nnguard"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if options.memory_of:
-        print(_peak(*options.memory_of))
-        return
     console = Console(stderr=True)
     rows = [
-        "| training | eager step, in compiled steps | peak memory, eager / compiled | weights differ by |",
+        "| training | eager step, in compiled steps | kept for the backward pass, eager / compiled | weights differ by |",
         "| --- | ---: | ---: | ---: |",
     ]
     for key in options.models:
         with console.status(f"{WORKS[key].title}: time"):
             ratio = _times(key)
         with console.status(f"{WORKS[key].title}: memory"):
-            eager, compiled = (_memory(key, kind) for kind in ("eager", "compiled"))
+            eager, compiled = (_saved(key, kind) for kind in ("eager", "compiled"))
         with console.status(f"{WORKS[key].title}: {NUM_STEPS} steps with and without the compiler in sampled ones"):
             drift = _drift(key)
-        rows.append(f"| {WORKS[key].title} | {ratio.units()} | {eager:.0f} / {compiled:.0f} MiB | {drift:.1e} |")
+        rows.append(f"| {WORKS[key].title} | {ratio.units()} | {eager:.1f} / {compiled:.1f} MiB | {drift:.1e} |")
     print("\n".join(rows))
 
 
@@ -83,23 +75,23 @@ def _times(key: str) -> Spread:
     return Spread.of(ratios)
 
 
-def _memory(key: str, kind: str) -> float:
-    """Return the memory that a few steps add to the process at their peak, in MiB."""
-    command = [sys.executable, "-m", "benchmarks.compiled", "--memory-of", key, kind]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-
-
-def _peak(key: str, kind: str) -> float:
+def _saved(key: str, kind: str) -> float:
+    """Return the bytes of the different tensors that a forward pass keeps for its backward pass, in MiB."""
     module, batches = _made(key)
     inputs, targets = next(iter(batches))
     net = torch.compile(module.net) if kind == "compiled" else module.net
-    small = slice(0, 2)
-    _step(net, inputs[small], targets[small])  # compiles, which takes memory of its own
-    torch._dynamo.mark_dynamic(inputs, 0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(_NUM_MEMORY_STEPS):
-        _step(net, inputs, targets)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = nn.functional.cross_entropy(net(inputs).flatten(0, -2), targets.flatten())
+    own = {each.untyped_storage().data_ptr() for each in module.parameters()}
+    loss.backward()  # type: ignore[no-untyped-call]
+    return sum(size for pointer, size in kept.items() if pointer not in own) / 2**20
 
 
 def _drift(key: str) -> float:
