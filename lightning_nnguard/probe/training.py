@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -21,6 +22,11 @@ from lightning_nnguard.probe.schedule import is_sampled
 #: Sampled steps that all draw histograms, and then every so manieth: TensorBoard keeps 100 to 500 of them anyway.
 _ALL_HISTOGRAMS = 20
 _HISTOGRAMS_EVERY = 4
+
+
+class _Abandons(Protocol):
+    def abandon(self) -> None:
+        """Forget a batch that does not come to its end."""
 
 
 class TrainingWatch:
@@ -225,16 +231,7 @@ class TrainingWatch:
         """Forget a sampled batch that does not come to its end."""
         self._detach()
         self.is_sampling = False
-        if self._parts.steps is not None:
-            self._parts.steps.abandon()
-        if self._parts.optimization is not None:
-            self._parts.optimization.abandon()
-        if self._parts.audit is not None:
-            self._parts.audit.abandon()
-        if self._parts.updates is not None:
-            self._parts.updates.abandon()
-        if self._parts.inventory is not None:
-            self._parts.inventory.abandon()
+        self._forget(self._parts.steps, self._parts.optimization, self._parts.audit, self._parts.updates, self._parts.inventory)
 
     def end_epoch(self) -> None:
         """End a training epoch; its last batch may have been skipped after it had begun."""
@@ -244,15 +241,16 @@ class TrainingWatch:
             self._attempts.run("resets", self._parts.resets.end_epoch)
 
     def stand_by(self) -> None:
-        """Watch nothing from now on, but take part in the exchanges between ranks, which would hang otherwise."""
+        """Watch nothing from now on; a sampled batch still comes to its end, for the exchange between ranks."""
         self._stands_by = True
         self._detach()
-        if self._parts.steps is not None:
-            self._parts.steps.abandon()
-        if self._parts.optimization is not None:
-            self._parts.optimization.abandon()
-        if self._parts.audit is not None:
-            self._parts.audit.abandon()
+        self._forget(self._parts.steps, self._parts.optimization, self._parts.audit)
+
+    @staticmethod
+    def _forget(*watches: _Abandons | None) -> None:
+        for watch in watches:
+            if watch is not None:
+                watch.abandon()
 
     def _detach(self) -> None:
         self._forward.detach()

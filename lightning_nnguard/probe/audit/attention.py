@@ -113,7 +113,7 @@ def measure_layer(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: obje
     )
     if isinstance(mask, Tensor) and mask.dim() == 3:
         mask = mask.reshape(-1, num_heads, *mask.shape[1:])[: len(queries)]
-    additive, own = _additive(mask, hides=True), _additive(padding, hides=True)
+    additive, own = additive_mask(mask, hides=True), additive_mask(padding, hides=True)
     if own is not None:
         own = own[: len(queries), None, None]
         additive = own if additive is None else additive + own
@@ -126,8 +126,8 @@ def _projected(values: Tensor, weight: Tensor, bias: Tensor | None, num_heads: i
     return projected.reshape(*values.shape[:2], num_heads, -1).permute(1, 2, 0, 3)
 
 
-def _additive(mask: object, *, hides: bool) -> Tensor | None:
-    """Return a mask as numbers to add.
+def additive_mask(mask: object, *, hides: bool) -> Tensor | None:
+    """Return the mask of an attention call as numbers to add to its scores; None for none.
 
     Args:
         mask: A mask; None for none.
@@ -149,7 +149,7 @@ def _of_queries(query: Tensor, key: Tensor, mask: object, *, is_causal: bool, sc
     some = (slice(_MAX_SAMPLES), slice(_MAX_HEADS))
     query, key = query.detach()[some][:, :, chosen].float(), key.detach()[some].float()
     scores = query @ key.transpose(-1, -2) * (float(scale) if isinstance(scale, int | float) else width**-0.5)
-    additive = _additive(mask, hides=False)
+    additive = additive_mask(mask, hides=False)
     if additive is not None:
         additive = additive.expand(*additive.shape[:-2], num_rows, num_keys)
         leading = query.shape[4 - additive.dim() : 2]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from lightning_nnguard.probe.audit.attention import scores_of
+from lightning_nnguard.probe.audit.attention import additive_mask, scores_of
 from lightning_nnguard.probe.audit.tolerant import tolerant
 from lightning_nnguard.probe.functions import argument
 from lightning_nnguard.stats.sample import sample_index
@@ -69,7 +67,7 @@ def measure_product(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: ob
     if argument(args, named, 5, "is_causal", False):
         return FutureFact(num_queries=num_queries, num_keys=num_keys, num_rows=num_keys, num_open=0)
     mask = argument(args, named, 3, "attn_mask", None)
-    return _of_scores(query.new_zeros(1, 1) if mask is None else _additive(mask, hides=False), num_queries, num_keys)
+    return _of_mask(additive_mask(mask, hides=False), query, num_queries, num_keys)
 
 
 @tolerant
@@ -87,15 +85,11 @@ def measure_layer(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: obje
     if named.get("is_causal"):
         return FutureFact(num_queries=num_queries, num_keys=num_keys, num_rows=num_keys, num_open=0)
     mask = argument(args, named, _NUM_ATTN_MASK, "attn_mask", None)
-    return _of_scores(query.new_zeros(1, 1) if mask is None else _additive(mask, hides=True), num_queries, num_keys)
+    return _of_mask(additive_mask(mask, hides=True), query, num_queries, num_keys)
 
 
-def _additive(mask: Tensor, *, hides: bool) -> Tensor:
-    """Return a mask as numbers to add; `hides` is whether True says that a key is hidden."""
-    mask = mask.detach()
-    if mask.dtype != torch.bool:
-        return mask.float()
-    return torch.zeros(mask.shape, device=mask.device).masked_fill(mask if hides else ~mask, -math.inf)
+def _of_mask(mask: Tensor | None, query: Tensor, num_queries: int, num_keys: int) -> FutureFact | None:
+    return _of_scores(query.new_zeros(1, 1) if mask is None else mask.detach(), num_queries, num_keys)
 
 
 def _of_scores(scores: Tensor, num_queries: int, num_keys: int) -> FutureFact:

@@ -213,6 +213,7 @@ NOT_ON_THE_WAY: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "weights changed after the softmax": (model(by_hand(after=lambda w: w * ~ABOVE)), (X, Y)),
     "weights filled after the softmax": (model(by_hand(after=lambda w: w.masked_fill(ABOVE, 0.0))), (X, Y)),
     "no attention": (model(lambda self, h: self.rnn(h)[0]), (X, Y)),
+    "attention beside a recurrent layer": (model(lambda self, h: self.layer(h) + self.rnn(h)[0]), (X, Y)),
     "targets that are the tokens": (model(by_layer()), (X, X)),
     "targets that are tokens in long runs": (model(by_layer()), (X.repeat_interleave(4, 1), X.repeat_interleave(4, 1))),
 }  # fmt: skip
