@@ -88,7 +88,7 @@ def measure_layer(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: obje
     return _of_mask(additive_mask(mask, hides=True), query, num_queries, num_keys)
 
 
-def _of_mask(mask: Tensor | None, query: Tensor, num_queries: int, num_keys: int) -> FutureFact | None:
+def _of_mask(mask: Tensor | None, query: Tensor, num_queries: int, num_keys: int) -> FutureFact:
     return _of_scores(query.new_zeros(1, 1) if mask is None else mask.detach(), num_queries, num_keys)
 
 
