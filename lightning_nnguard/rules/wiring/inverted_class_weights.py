@@ -40,7 +40,7 @@ class InvertedClassWeights(Rule[ClassWeightsSeen]):
     When it is harmless:
         When false alarms of the rare class cost so much more than misses. Not reported are weights that follow something else
         (inverse square roots, costs, all alike), weights that change from batch to batch, batches from a sampler that draws with
-        replacement, streams, losses of `reduction="none"`, several columns of labels of a sample, and shares of which too little is known.
+        replacement, streams, losses of `reduction="none"`, several columns of labels, and shares of which too little is known.
 
     References:
         PyTorch documentation, `torch.nn.BCEWithLogitsLoss`: `pos_weight`. King and Zeng, "Logistic Regression in Rare Events Data"
